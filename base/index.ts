@@ -1,0 +1,7 @@
+export * from './clock.ts'
+export * from './errors.ts'
+export * from './files.ts'
+export * from './json.ts'
+export * from './logger.ts'
+export * from './packed.ts'
+export * from './random.ts'

@@ -1,0 +1,167 @@
+import { defineOptions } from '../api/index.ts'
+
+const MINUTE = 60_000
+
+/** `worker:` in a pipeline file: the process. */
+export const WORKER_OPTIONS = defineOptions({
+  'rest.host.name': {
+    type: 'string',
+    default: '127.0.0.1',
+    doc: 'Address of the REST API. Loopback only: there is no authentication yet.',
+  },
+  'rest.port': {
+    type: 'integer',
+    default: 8083,
+    min: 0,
+    max: 65535,
+    doc: 'Port of the REST API; the next free one up to ten higher is taken when it is in use. 0: any free port.',
+  },
+  'offset.flush.interval.ms': {
+    type: 'duration',
+    default: 1000,
+    min: 10,
+    doc: 'How often sinks commit what has arrived downstream. Sources commit with every batch and need no interval.',
+  },
+  'task.shutdown.graceful.timeout.ms': {
+    type: 'duration',
+    default: 10_000,
+    min: 0,
+    doc: 'How long a stop may take to drain and commit before tasks are abandoned; nothing is lost then, some work is repeated.',
+  },
+  'task.restart.backoff.ms': {
+    type: 'duration',
+    default: 1000,
+    min: 1,
+    doc: 'First wait before a failed task is started again; doubles with every failure, jittered.',
+  },
+  'task.restart.backoff.max.ms': {
+    type: 'duration',
+    default: MINUTE,
+    min: 1,
+    doc: 'Longest wait before a failed task is started again.',
+  },
+  'source.buffer.bytes': {
+    type: 'bytes',
+    default: 16 << 20,
+    min: 1 << 20,
+    doc: 'Most bytes a source task may have read and not yet committed. Reading waits when it is full.',
+  },
+})
+
+/** `broker:` in a pipeline file: the log. Names are Kafka's broker settings where one exists. */
+export const BROKER_OPTIONS = defineOptions({
+  engine: {
+    type: 'enum',
+    values: ['embedded'],
+    default: 'embedded',
+    doc: 'Where the log lives: `embedded` on local disk in this process.',
+  },
+  'num.partitions': {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 10_000,
+    doc: 'Partitions of a topic that is created without saying how many.',
+  },
+  'log.disk.reserve.bytes': {
+    type: 'bytes',
+    default: 512 << 20,
+    min: 0,
+    doc: 'Sources pause while the disk has less room than this; sinks go on, and what they finish can be deleted.',
+  },
+  'log.retention.check.interval.ms': {
+    type: 'duration',
+    default: 5 * MINUTE,
+    min: 10,
+    doc: 'How often old segments are looked for.',
+  },
+  'log.read.check.crcs': {
+    type: 'boolean',
+    default: true,
+    doc: 'Check every batch read from disk, so that damage is named and never served.',
+  },
+  'log.open.files.max': { type: 'integer', default: 512, min: 16, doc: 'Most segment files kept open at once.' },
+})
+
+/** An entry of `topics:` besides Kafka's own topic settings, which are declared in broker/topic-configs.ts. */
+export const TOPIC_OPTIONS = defineOptions({
+  partitions: {
+    type: 'integer',
+    default: null,
+    min: 1,
+    max: 10_000,
+    aliases: ['num.partitions'],
+    doc: 'Number of partitions. May grow, never shrink.',
+  },
+  'key.converter': { type: 'string', default: null, doc: 'How keys are encoded in this topic: bytes, string or json.' },
+  'value.converter': {
+    type: 'string',
+    default: null,
+    doc: 'How values are encoded in this topic: bytes, string or json.',
+  },
+})
+
+const COMMON = {
+  'tasks.max': { type: 'integer', default: 1, min: 1, max: 1000, doc: 'Most tasks the connector may be split into.' },
+  'key.converter': {
+    type: 'string',
+    default: null,
+    doc: "Overrides the topic's key converter: bytes, string or json.",
+  },
+  'value.converter': {
+    type: 'string',
+    default: null,
+    doc: "Overrides the topic's value converter: bytes, string or json.",
+  },
+  'errors.tolerance': {
+    type: 'enum',
+    values: ['none', 'all'],
+    default: 'none',
+    doc: 'What a bad record does: `none` fails the task, `all` skips it (to the dead-letter topic where one is named) and goes on.',
+  },
+  'errors.deadletterqueue.topic.name': {
+    type: 'string',
+    default: null,
+    aliases: ['dead.letter.topic'],
+    doc: 'Topic for bad records, with the original bytes and the reason in headers. Used when `errors.tolerance` is `all`.',
+  },
+  'errors.deadletterqueue.context.headers.enable': {
+    type: 'boolean',
+    default: true,
+    doc: 'Adds `__connect.errors.*` headers (topic, partition, offset, stage, exception, message) to dead letters.',
+  },
+  'errors.log.enable': {
+    type: 'boolean',
+    default: true,
+    doc: 'Logs each bad record, at most one line a second per connector, without its content.',
+  },
+} as const
+
+/** Options of every source, besides the connector's own. */
+export const SOURCE_OPTIONS = defineOptions({
+  ...COMMON,
+  'partition.by': {
+    type: 'enum',
+    values: ['source', 'key', 'round-robin'],
+    default: 'source',
+    doc: "How records find their partition: `source` keeps one source partition (a file, a table's key) in one partition and so in order; `key` hashes each record's key as Kafka does; `round-robin` spreads whole batches.",
+  },
+})
+
+/** Options of every sink, besides the connector's own. */
+export const SINK_OPTIONS = defineOptions({
+  ...COMMON,
+  topics: { type: 'list', default: null, doc: 'Topics to deliver.' },
+  'topics.regex': {
+    type: 'string',
+    default: null,
+    doc: 'Topics to deliver, as a regular expression over the whole name; new topics join within 10 s. Instead of `topics`.',
+  },
+  'auto.offset.reset': {
+    type: 'enum',
+    values: ['earliest', 'latest'],
+    default: 'earliest',
+    aliases: ['consumer.override.auto.offset.reset'],
+    doc: 'Where a sink that has never committed begins. A position that has fallen out of the log is an error, never reset in silence.',
+  },
+})

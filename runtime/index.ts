@@ -1,0 +1,2 @@
+export * from './config/types.ts'
+export * from './status.ts'

@@ -1,0 +1,55 @@
+/** What `GET /connectors/{name}/status`, `kts-connect status` and the live display show. Plain data. */
+export interface WorkerStatus {
+  readonly version: string
+  readonly startedAt: number
+  readonly dataDir: string
+  readonly connectors: readonly ConnectorStatus[]
+}
+
+/** Connect's states, and FINISHED for a source that has read all there is. */
+export type TaskState = 'UNASSIGNED' | 'RUNNING' | 'PAUSED' | 'FAILED' | 'RESTARTING' | 'FINISHED' | 'STOPPED'
+
+export interface ConnectorStatus {
+  readonly name: string
+  readonly pipeline: string
+  readonly kind: 'source' | 'sink'
+  /** Short name of the connector: `file`, `s3`. */
+  readonly type: string
+  readonly topics: readonly string[]
+  readonly state: TaskState
+  readonly tasks: readonly TaskStatus[]
+  readonly counters: Counters
+  /** Sinks: records in the log that are not yet committed by it. */
+  readonly lag: number | undefined
+  /** What tasks reported: `last object`, `reading`, ... */
+  readonly facts: Readonly<Record<string, string | number>>
+  /** Connector-specific events: `lines.too.long`, `parse.errors`, ... */
+  readonly events: Readonly<Record<string, number>>
+}
+
+export interface TaskStatus {
+  readonly id: number
+  readonly state: TaskState
+  /** The error that failed it, first line without secrets; with how it will be restarted. */
+  readonly trace: string | undefined
+  readonly restarts: number
+}
+
+/**
+ * Conservation, since the worker started. A source: read = logged + filtered + dead-lettered + skipped. A sink:
+ * read = delivered + filtered + dead-lettered + skipped + in flight (read, not yet durable downstream).
+ */
+export interface Counters {
+  readonly recordsRead: number
+  readonly bytesRead: number
+  /** Sources: durable in the log. */
+  readonly recordsLogged: number
+  /** Sinks: durable downstream. */
+  readonly recordsDelivered: number
+  readonly bytesOut: number
+  readonly recordsFiltered: number
+  readonly recordsDeadLettered: number
+  readonly recordsSkipped: number
+  readonly errors: number
+  readonly retries: number
+}
