@@ -1,2 +1,10 @@
 export * from './errors.ts'
 export * from './port.ts'
+export {
+  IGNORED_TOPIC_CONFIGS,
+  parseTopicConfigs,
+  TOPIC_CONFIGS,
+  type TopicConfigProblem,
+  type TopicConfigSpec,
+  type TopicSettings,
+} from './topic-configs.ts'
