@@ -36,8 +36,8 @@ export interface TaskStatus {
 }
 
 /**
- * Conservation, since the worker started. A source: read = logged + filtered + dead-lettered + skipped. A sink:
- * read = delivered + filtered + dead-lettered + skipped + in flight (read, not yet durable downstream).
+ * Conservation, since the worker started:
+ * read = logged or delivered + filtered + dead-lettered + skipped + in flight + abandoned.
  */
 export interface Counters {
   readonly recordsRead: number
@@ -46,10 +46,17 @@ export interface Counters {
   readonly recordsLogged: number
   /** Sinks: durable downstream. */
   readonly recordsDelivered: number
+  /** Sources: bytes made durable in the log. Sinks: bytes handed to the task. */
   readonly bytesOut: number
+  /** Dropped by a transform. */
   readonly recordsFiltered: number
   readonly recordsDeadLettered: number
+  /** Bad, and passed over because `errors.tolerance` is `all` and no dead-letter topic is named. */
   readonly recordsSkipped: number
+  /** Read and not yet durable on the other side. */
+  readonly recordsInFlight: number
+  /** In flight when a task failed or lost its partition: they are read again, and counted again. */
+  readonly recordsAbandoned: number
   readonly errors: number
   readonly retries: number
 }

@@ -28,7 +28,6 @@ const REACTIONS: Readonly<Record<string, Reaction>> = {
   OFFSET_OUT_OF_RANGE: 'stop',
   CORRUPT_MESSAGE: 'stop',
   CONFIG_INVALID: 'stop',
-  ACCESS_DENIED: 'stop',
   POSITION_LOST: 'stop',
 }
 

@@ -1,0 +1,140 @@
+import {
+  type Clock,
+  errorCode,
+  errorMessage,
+  KtsError,
+  type Logger,
+  type PackedHeader,
+  type PackedRecords,
+  PackedWriter,
+  RecordError,
+} from './api/index.ts'
+import type { ConnectorCounters } from './counters.ts'
+
+/** Connect's stages, as its dead-letter headers name them. */
+export type Stage = 'TRANSFORMATION' | 'KEY_CONVERTER' | 'VALUE_CONVERTER' | 'TASK_PUT'
+
+/** The record as it came, before any stage touched it. */
+export interface Original {
+  readonly topic: string
+  readonly partition: number | undefined
+  readonly offset: number | undefined
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers: readonly PackedHeader[]
+  readonly timestamp: number
+}
+
+export interface BadRecordOptions {
+  readonly connector: string
+  readonly task: number
+  readonly tolerance: 'none' | 'all'
+  readonly deadLetterTopic: string | undefined
+  readonly contextHeaders: boolean
+  readonly logEnabled: boolean
+  readonly log: Logger
+  readonly clock: Clock
+  readonly counters: ConnectorCounters
+}
+
+const LOG_INTERVAL_MS = 1000
+
+/**
+ * What happens to a record that a stage cannot take: fail the task, skip it, or keep it in the dead-letter topic with its
+ * original bytes and the reason (KIP-298, here for sources too). Dead letters join the transaction that passes them.
+ */
+export class BadRecords {
+  readonly #options: BadRecordOptions
+  #letters = new PackedWriter()
+  #loggedAt = Number.NEGATIVE_INFINITY
+  #unlogged = 0
+
+  constructor(options: BadRecordOptions) {
+    this.#options = options
+  }
+
+  get deadLetterTopic(): string | undefined {
+    return this.#options.deadLetterTopic
+  }
+
+  /** Returns when the record is taken care of, throws when it must fail the task. */
+  take(error: unknown, stage: Stage, original: Original): void {
+    const { tolerance, deadLetterTopic, counters } = this.#options
+    counters.errors++
+    const wanted = error instanceof RecordError ? error.onError : undefined
+    const onError = wanted ?? (tolerance === 'none' ? 'fail' : deadLetterTopic === undefined ? 'skip' : 'dead-letter')
+    if (onError === 'fail') throw this.#failure(error, stage, original)
+    this.#note(error, stage, original)
+    if (onError === 'skip') {
+      counters.recordsSkipped++
+      return
+    }
+    if (deadLetterTopic === undefined) {
+      throw new KtsError(
+        'CONFIG_INVALID',
+        `${this.#options.connector}: a record is to be dead-lettered, and errors.deadletterqueue.topic.name is not set; name a topic`,
+        { cause: error },
+      )
+    }
+    counters.recordsDeadLettered++
+    const headers = this.#options.contextHeaders
+      ? [...original.headers, ...this.#context(error, stage, original)]
+      : original.headers
+    this.#letters.add(original.key, original.value, headers, original.timestamp)
+  }
+
+  /** Dead letters gathered since the last call, for the transaction about to commit. */
+  drain(): PackedRecords | undefined {
+    if (this.#letters.count === 0) return undefined
+    const letters = this.#letters.build()
+    this.#letters = new PackedWriter()
+    return letters
+  }
+
+  #failure(error: unknown, stage: Stage, original: Original): KtsError {
+    return new KtsError(
+      'RECORD_INVALID',
+      `${describe(original)} fails in ${stage}: ${errorMessage(error)}. ` +
+        'Set errors.tolerance: all to go on, with errors.deadletterqueue.topic.name to keep such records.',
+      { cause: error },
+    )
+  }
+
+  #note(error: unknown, stage: Stage, original: Original): void {
+    if (!this.#options.logEnabled) return
+    const now = this.#options.clock.monotonic()
+    if (now - this.#loggedAt < LOG_INTERVAL_MS) {
+      this.#unlogged++
+      return
+    }
+    const { connector, task, log } = this.#options
+    log.warn(
+      { connector, task, stage, ...(this.#unlogged > 0 && { alsoSince: this.#unlogged }) },
+      `bad record: ${describe(original)}: ${errorMessage(error)}`,
+    )
+    this.#loggedAt = now
+    this.#unlogged = 0
+  }
+
+  #context(error: unknown, stage: Stage, original: Original): PackedHeader[] {
+    const { connector, task } = this.#options
+    const facts: Record<string, string | undefined> = {
+      topic: original.topic,
+      partition: original.partition?.toString(),
+      offset: original.offset?.toString(),
+      'connector.name': connector,
+      'task.id': String(task),
+      stage,
+      'exception.class.name': errorCode(error),
+      'exception.message': errorMessage(error),
+    }
+    return Object.entries(facts)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => ({ key: `__connect.errors.${name}`, value: Buffer.from(value!) }))
+  }
+}
+
+function describe({ topic, partition, offset }: Original): string {
+  if (offset === undefined) return `a record for topic ${topic}`
+  return `record ${topic}-${partition}@${offset}`
+}

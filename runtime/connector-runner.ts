@@ -1,0 +1,99 @@
+import type { Logger } from './api/index.ts'
+import type { SinkConfig, SourceConfig } from './config/types.ts'
+import { ConnectorCounters } from './counters.ts'
+import { openSinkRun } from './sink-run.ts'
+import { openSourceRun, type RunParts } from './source-run.ts'
+import type { ConnectorStatus, TaskState } from './status.ts'
+import { type TaskRun, TaskRunner } from './task-runner.ts'
+
+export type RunnerParts = Omit<RunParts, 'counters' | 'task' | 'signal'>
+
+/** One connector: its tasks, and their state as one. Other connectors do not notice when it fails. */
+export class ConnectorRunner {
+  readonly config: SourceConfig | SinkConfig
+  readonly counters = new ConnectorCounters()
+  readonly #tasks: readonly TaskRunner[]
+  readonly #log: Logger
+
+  constructor(config: SourceConfig | SinkConfig, parts: RunnerParts) {
+    this.config = config
+    this.#log = parts.log.child({ connector: config.name })
+    this.#tasks = this.#openers(parts).map(
+      (open, id) =>
+        new TaskRunner({
+          id,
+          open,
+          backoffMs: parts.config.worker['task.restart.backoff.ms'],
+          backoffMaxMs: parts.config.worker['task.restart.backoff.max.ms'],
+          counters: this.counters,
+          clock: parts.clock,
+          random: parts.random,
+          log: this.#log,
+        }),
+    )
+  }
+
+  /** Resolves when no task runs any more. */
+  async run(): Promise<void> {
+    await Promise.all(this.#tasks.map(task => task.keepRunning()))
+    this.#log.info({ state: this.state }, 'the connector has ended')
+  }
+
+  stop(): void {
+    for (const task of this.#tasks) task.stop()
+  }
+
+  /** Sinks: no more records will be written. */
+  end(): void {
+    for (const task of this.#tasks) task.end()
+  }
+
+  /** The connector's state: that of its worst task. */
+  get state(): TaskState {
+    const states = this.#tasks.map(task => task.status().state)
+    const order: readonly TaskState[] = [
+      'FAILED',
+      'RESTARTING',
+      'RUNNING',
+      'UNASSIGNED',
+      'PAUSED',
+      'STOPPED',
+      'FINISHED',
+    ]
+    return order.find(state => states.includes(state)) ?? 'UNASSIGNED'
+  }
+
+  status(topics: readonly string[], lag: number | undefined): ConnectorStatus {
+    return {
+      name: this.config.name,
+      pipeline: this.config.pipeline,
+      kind: this.config.kind,
+      type: this.config.connector.name,
+      topics,
+      state: this.state,
+      tasks: this.#tasks.map(task => task.status()),
+      counters: this.counters.snapshot(),
+      lag,
+      facts: { ...this.counters.facts },
+      events: { ...this.counters.events },
+    }
+  }
+
+  #openers(parts: RunnerParts): readonly ((signal: AbortSignal) => Promise<TaskRun>)[] {
+    const { config } = this
+    const runParts = (task: number, signal: AbortSignal): RunParts => ({
+      ...parts,
+      log: this.#log.child({ task }),
+      counters: this.counters,
+      task,
+      signal,
+    })
+    const tasksMax = config.common['tasks.max']
+    if (config.kind === 'source') {
+      return config.connector
+        .plan(config.options as never, tasksMax)
+        .map((options, task) => signal => openSourceRun(config, options, runParts(task, signal)))
+    }
+    return Array.from({ length: tasksMax }, (_, task) => signal => openSinkRun(config, runParts(task, signal)))
+  }
+}

@@ -1,0 +1,120 @@
+import type { Broker } from '../broker/index.ts'
+import type { Clock, Files, Logger, Random, SourceCheckpoint, TaskContext } from './api/index.ts'
+import { BadRecords } from './bad-records.ts'
+import type { SinkConfig, SourceConfig, WorkerConfig } from './config/types.ts'
+import type { ConnectorCounters } from './counters.ts'
+import { Partitioner } from './partitioner.ts'
+import { SourceLoop } from './source-loop.ts'
+import { SourcePipeline } from './source-pipeline.ts'
+import type { TaskRun } from './task-runner.ts'
+import type { Topics } from './topics.ts'
+import { openTransforms } from './transform-chain.ts'
+
+/** What every task of the worker is given. */
+export interface Environment {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly random: Random
+  readonly files: Files
+  readonly log: Logger
+}
+
+/** What a task is opened with. */
+export interface RunParts extends Environment {
+  readonly config: WorkerConfig
+  readonly topics: Topics
+  readonly counters: ConnectorCounters
+  readonly task: number
+  readonly signal: AbortSignal
+}
+
+/** Opens one source task: fences its earlier self, reads the checkpoints, then the connector's own open. */
+export async function openSourceRun(source: SourceConfig, options: object, parts: RunParts): Promise<TaskRun> {
+  const { broker, counters, clock, log, config, topics } = parts
+  const writer = await broker.writer(writerId(source, parts.task))
+  try {
+    const checkpoints = (await broker.checkpoints(source.name)).map(
+      ({ partition, value }): SourceCheckpoint => ({ partition, position: value }),
+    )
+    const task = await source.connector.open(options as never, checkpoints, taskContext(source, parts, noState))
+    const badRecords = badRecordsOf(source, parts)
+    const pipeline = new SourcePipeline({
+      source,
+      topics,
+      transform: openTransforms(source.transforms, clock, counters),
+      badRecords,
+      partitioner: new Partitioner(source.common['partition.by']),
+      counters,
+    })
+    const loop = new SourceLoop({
+      connector: source.name,
+      task,
+      pipeline,
+      badRecords,
+      broker,
+      writer,
+      bufferBytesMax: config.worker['source.buffer.bytes'],
+      counters,
+      clock,
+      log,
+    })
+    return {
+      run: () => loop.run(),
+      stop: () => loop.stop(),
+      close: () => closeBoth(task, writer),
+    }
+  } catch (error) {
+    await writer.close()
+    throw error
+  }
+}
+
+/** The transactional id of a task: the same after a restart, so that the newer run fences the older. */
+export function writerId({ pipeline, name }: SourceConfig | SinkConfig, task: number): string {
+  return `${pipeline}-${name}-${task}`
+}
+
+export function badRecordsOf(connector: SourceConfig | SinkConfig, parts: RunParts): BadRecords {
+  const { common } = connector
+  return new BadRecords({
+    connector: connector.name,
+    task: parts.task,
+    tolerance: common['errors.tolerance'],
+    deadLetterTopic: common['errors.deadletterqueue.topic.name'],
+    contextHeaders: common['errors.deadletterqueue.context.headers.enable'],
+    logEnabled: common['errors.log.enable'],
+    log: parts.log,
+    clock: parts.clock,
+    counters: parts.counters,
+  })
+}
+
+export function taskContext(
+  { pipeline, name }: { readonly pipeline: string; readonly name: string },
+  { task, clock, random, files, log, signal, counters }: RunParts,
+  saveState: TaskContext['saveState'],
+): TaskContext {
+  return {
+    pipeline,
+    connector: name,
+    task,
+    clock,
+    random,
+    files,
+    log,
+    signal,
+    saveState,
+    report: facts => counters.report(facts),
+    count: (event, by) => counters.count(event, by),
+  }
+}
+
+/** Closes both, the second even when the first fails. */
+export async function closeBoth(...parts: readonly { close(): Promise<void> }[]): Promise<void> {
+  const results = await Promise.allSettled(parts.map(part => part.close()))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+const noState: TaskContext['saveState'] = async () => {
+  throw new Error('a source has no sink state: its positions travel with its batches')
+}

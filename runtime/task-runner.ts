@@ -1,0 +1,111 @@
+import { type Clock, errorCode, errorMessage, type Logger, type Random, reactionTo } from './api/index.ts'
+import { Backoff } from './backoff.ts'
+import type { ConnectorCounters } from './counters.ts'
+import type { TaskState, TaskStatus } from './status.ts'
+
+/** One run of a task: opened from committed state, run to its end, closed whatever happens. */
+export interface TaskRun {
+  run(): Promise<'finished' | 'stopped'>
+  stop(): void
+  /** Sinks: no more records will be written. */
+  end?(): void
+  close(): Promise<void>
+}
+
+export interface TaskRunnerParts {
+  readonly id: number
+  /** Opens everything anew; rejects as the task's own `open` does. */
+  readonly open: (signal: AbortSignal) => Promise<TaskRun>
+  readonly backoffMs: number
+  readonly backoffMaxMs: number
+  readonly counters: ConnectorCounters
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+/**
+ * Keeps one task running: a failure closes it, and it is opened again from the committed state after a capped, jittered
+ * wait. Only failures that a restart cannot mend leave it FAILED.
+ */
+export class TaskRunner {
+  readonly id: number
+  readonly #parts: TaskRunnerParts
+  readonly #abort = new AbortController()
+  readonly #backoff: Backoff
+  #state: TaskState = 'UNASSIGNED'
+  #trace: string | undefined
+  #restarts = 0
+  #run: TaskRun | undefined
+  #ending = false
+
+  constructor(parts: TaskRunnerParts) {
+    this.#parts = parts
+    this.id = parts.id
+    this.#backoff = new Backoff(parts.backoffMs, parts.backoffMaxMs, parts.clock, parts.random)
+  }
+
+  status(): TaskStatus {
+    return { id: this.id, state: this.#state, trace: this.#trace, restarts: this.#restarts }
+  }
+
+  /** Resolves when the task is FINISHED, FAILED for good or STOPPED. */
+  async keepRunning(): Promise<void> {
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      const startedAt = this.#parts.clock.monotonic()
+      try {
+        const ended = await this.#once(signal)
+        this.#state = ended === 'finished' ? 'FINISHED' : 'STOPPED'
+        return
+      } catch (error) {
+        if (signal.aborted) break
+        if (!this.#failed(error)) return
+        // A task that ran well for longer than the longest wait has earned a quick restart.
+        if (this.#parts.clock.monotonic() - startedAt > this.#parts.backoffMaxMs) this.#backoff.reset()
+        await this.#backoff.wait(signal)
+        this.#restarts++
+      }
+    }
+    this.#state = 'STOPPED'
+  }
+
+  stop(): void {
+    this.#abort.abort()
+    this.#run?.stop()
+  }
+
+  end(): void {
+    this.#ending = true
+    this.#run?.end?.()
+  }
+
+  async #once(signal: AbortSignal): Promise<'finished' | 'stopped'> {
+    const run = await this.#parts.open(signal)
+    this.#run = run
+    try {
+      if (signal.aborted) return 'stopped'
+      if (this.#ending) run.end?.()
+      this.#state = 'RUNNING'
+      this.#trace = undefined
+      return await run.run()
+    } finally {
+      this.#run = undefined
+      await run.close().catch(error => this.#parts.log.warn({ err: error }, 'closing the task failed'))
+    }
+  }
+
+  /** True when it is worth another try. */
+  #failed(error: unknown): boolean {
+    const { counters, log } = this.#parts
+    const mends = reactionTo(error) !== 'stop'
+    counters.errors++
+    this.#trace = `${errorCode(error)}: ${errorMessage(error)}`
+    this.#state = mends ? 'RESTARTING' : 'FAILED'
+    log.error(
+      { err: error, task: this.id },
+      mends ? 'the task failed and is restarted' : 'the task failed and stays FAILED',
+    )
+    return mends
+  }
+}

@@ -1,0 +1,123 @@
+import type { Broker, TopicDescription } from '../broker/index.ts'
+import type { Converter } from './api/index.ts'
+import type { SourceConfig, WorkerConfig } from './config/types.ts'
+import { converterNamed } from './converters/index.ts'
+
+/** Key and value converter of a topic, for one connector. */
+export interface TopicConverters {
+  readonly key: Converter
+  readonly value: Converter
+}
+
+interface ConverterOptions {
+  readonly 'key.converter': string | undefined
+  readonly 'value.converter': string | undefined
+}
+
+/**
+ * Topics as the runtime needs them: created when a record first goes there, with the partitions and converters that the
+ * configuration gives them. A topic remembers the converters of its source (as the topic settings `key.converter` and
+ * `value.converter`), so that a sink in another file, or a later run, reads it the same way.
+ */
+export class Topics {
+  readonly #broker: Broker
+  readonly #config: WorkerConfig
+  readonly #known = new Map<string, TopicDescription>()
+  readonly #creating = new Map<string, Promise<TopicDescription>>()
+
+  constructor(broker: Broker, config: WorkerConfig) {
+    this.#broker = broker
+    this.#config = config
+  }
+
+  /** Creates what the configuration names: declared topics, and what its sources say they write. */
+  async createConfigured(): Promise<void> {
+    const { topics, sources, sinks } = this.#config
+    for (const topic of topics) await this.#ensure(topic.name, this.#writerOf(topic.name))
+    for (const source of sources) {
+      for (const name of source.connector.topics(source.options as never)) await this.#ensure(name, source)
+    }
+    for (const { common } of [...sources, ...sinks]) {
+      const deadLetters = common['errors.deadletterqueue.topic.name']
+      if (deadLetters !== undefined) await this.#ensure(deadLetters, undefined)
+    }
+    for (const sink of sinks)
+      for (const name of sink.common.topics ?? []) await this.#ensure(name, this.#writerOf(name))
+  }
+
+  /** Known from the last `ensure`; undefined before the first. Costs one map look-up. */
+  partitions(topic: string): number | undefined {
+    return this.#known.get(topic)?.partitions
+  }
+
+  /** Creates the topic when it is missing. */
+  async ensure(topic: string, source: SourceConfig | undefined): Promise<void> {
+    if (!this.#known.has(topic)) await this.#ensure(topic, source)
+  }
+
+  /** How a source writes the topic: its own option, the topic's, json behind a parser, the connector's default. */
+  forSource(topic: string, source: SourceConfig): TopicConverters {
+    return this.#resolve(topic, source.common, defaultsOf(source))
+  }
+
+  /** How a sink reads the topic: its own option, the topic's, its source's in this configuration, what it remembers. */
+  async forSink(topic: string, own: ConverterOptions): Promise<TopicConverters> {
+    const writer = this.#writerOf(topic)
+    if (writer !== undefined) return this.#resolve(topic, own, { ...defaultsOf(writer), ...given(writer.common) })
+    const remembered = (await this.#broker.topic(topic))?.configs ?? {}
+    return this.#resolve(topic, own, {
+      'key.converter': remembered['key.converter'] ?? 'bytes',
+      'value.converter': remembered['value.converter'] ?? 'bytes',
+    })
+  }
+
+  #resolve(topic: string, own: ConverterOptions, fallback: Record<keyof ConverterOptions, string>): TopicConverters {
+    const declared = this.#config.topics.find(t => t.name === topic)?.values
+    const named = (option: keyof ConverterOptions) =>
+      converterNamed(own[option] ?? declared?.[option] ?? fallback[option])
+    return { key: named('key.converter'), value: named('value.converter') }
+  }
+
+  #writerOf(topic: string): SourceConfig | undefined {
+    return this.#config.sources.find(source => source.connector.topics(source.options as never).includes(topic))
+  }
+
+  async #ensure(name: string, source: SourceConfig | undefined): Promise<TopicDescription> {
+    const running = this.#creating.get(name)
+    if (running !== undefined) return running
+    const declared = this.#config.topics.find(t => t.name === name)
+    const remembers = source === undefined ? {} : namesOf(this.forSource(name, source))
+    const creating = this.#broker.ensureTopic({
+      name,
+      partitions: declared?.values.partitions,
+      configs: { ...remembers, ...declared?.configs },
+    })
+    this.#creating.set(name, creating)
+    try {
+      const topic = await creating
+      this.#known.set(name, topic)
+      return topic
+    } finally {
+      this.#creating.delete(name)
+    }
+  }
+}
+
+function defaultsOf(source: SourceConfig): Record<keyof ConverterOptions, string> {
+  const plain = source.connector.defaultConverter
+  const structured = source.transforms.some(t => t.transform.structured)
+  return { 'key.converter': plain, 'value.converter': structured ? 'json' : plain }
+}
+
+function given(options: ConverterOptions): Partial<Record<keyof ConverterOptions, string>> {
+  const key = options['key.converter']
+  const value = options['value.converter']
+  return {
+    ...(key !== undefined && { 'key.converter': key }),
+    ...(value !== undefined && { 'value.converter': value }),
+  }
+}
+
+function namesOf({ key, value }: TopicConverters): Record<keyof ConverterOptions, string> {
+  return { 'key.converter': key.name, 'value.converter': value.name }
+}
