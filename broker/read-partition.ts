@@ -1,0 +1,39 @@
+import { type Clock, KtsError } from '../base/index.ts'
+import type { PartitionId } from './group-members.ts'
+import { type PartitionLog, readableEnd } from './partition-log.ts'
+import type { LogRecords, ReadOptions } from './port.ts'
+import { logRecords, outOfRange } from './reader.ts'
+import { Wake } from './wake.ts'
+
+/** Reads a partition without a group, waiting at most `options.waitMs` for a first record. */
+export async function readPartition(
+  clock: Clock,
+  log: PartitionLog,
+  id: PartitionId,
+  offset: number,
+  options: ReadOptions,
+): Promise<readonly LogRecords[]> {
+  if (!Number.isSafeInteger(offset)) throw new KtsError('OFFSET_OUT_OF_RANGE', `${offset} is not an offset`)
+  const deadline = clock.monotonic() + options.waitMs
+  const wake = new Wake()
+  const stop = log.onAdvance(wake.signal)
+  try {
+    let from = offset
+    for (;;) {
+      wake.clear()
+      if (from < log.logStartOffset || from > log.highWatermark)
+        throw outOfRange(id.topic, id.partition, from, log.logStartOffset, log.highWatermark)
+      if (from < readableEnd(log, options.isolation)) {
+        const read = await log.read(from, options.bytesMax, options.isolation)
+        if (read.batches.length > 0) return logRecords(id, read)
+        from = read.nextOffset
+        continue
+      }
+      const rest = deadline - clock.monotonic()
+      if (rest <= 0 || options.signal?.aborted === true) return []
+      await wake.wait(clock, rest, options.signal)
+    }
+  } finally {
+    stop()
+  }
+}
