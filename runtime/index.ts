@@ -1,2 +1,7 @@
 export * from './config/types.ts'
 export * from './status.ts'
+export * from './config/common-options.ts'
+export { CONVERTER_NAMES } from './converters/index.ts'
+export type { Environment } from './source-run.ts'
+export { Worker } from './worker.ts'
+export { VERSION } from './version.ts'

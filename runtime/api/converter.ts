@@ -17,6 +17,6 @@ export interface Converter {
 
 /** Where a converter puts its bytes. */
 export interface ConverterWriter {
-  bytes(bytes: Uint8Array): void
-  utf8(text: string): void
+  append(bytes: Uint8Array): void
+  appendUtf8(text: string): void
 }

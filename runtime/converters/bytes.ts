@@ -6,8 +6,8 @@ export const bytesConverter: Converter = {
   encoding: 'bytes',
   encode(value, _schema, into) {
     if (value === null || value === undefined) return false
-    if (typeof value === 'string') into.utf8(value)
-    else if (value instanceof Uint8Array) into.bytes(value)
+    if (typeof value === 'string') into.appendUtf8(value)
+    else if (value instanceof Uint8Array) into.append(value)
     else
       throw new RecordError(`bytes converter: expected bytes or text, got ${typeof value}; set value.converter: json`)
     return true

@@ -10,7 +10,7 @@ export const jsonConverter: Converter = {
   encode(value, _schema, into) {
     if (value === null || value === undefined) return false
     try {
-      into.utf8(stringifyJson(plain(value)))
+      into.appendUtf8(stringifyJson(plain(value)))
     } catch (cause) {
       throw new RecordError(`json converter: ${errorMessage(cause)}`, { cause })
     }

@@ -8,9 +8,9 @@ export const stringConverter: Converter = {
   encoding: 'bytes',
   encode(value, _schema, into) {
     if (value === null || value === undefined) return false
-    if (typeof value === 'string') into.utf8(value)
-    else if (value instanceof Uint8Array) into.bytes(value)
-    else into.utf8(stringifyJson(value))
+    if (typeof value === 'string') into.appendUtf8(value)
+    else if (value instanceof Uint8Array) into.append(value)
+    else into.appendUtf8(stringifyJson(value))
     return true
   },
   decode(bytes) {
