@@ -1,0 +1,45 @@
+import { nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
+import type { WorkerConfig } from '../../runtime/index.ts'
+import { loadPipeline } from '../compose.ts'
+import { EXIT_FAILED, failureLines, Reported } from '../failure.ts'
+import { type Output, processOutput } from '../output.ts'
+
+const CHECK_MS = 20_000
+
+/** Throws ConfigError with every problem; with `connect`, exits with 1 when a system does not answer. */
+export async function validate(files: readonly string[], options: { connect?: boolean }): Promise<void> {
+  const output = processOutput()
+  const config = await loadPipeline(files)
+  const counts = [
+    [config.sources.length, 'source'],
+    [config.sinks.length, 'sink'],
+    [config.topics.length, 'topic'],
+  ] as const
+  const what = counts.map(([count, noun]) => `${count} ${noun}${count === 1 ? '' : 's'}`).join(', ')
+  output.line(`Valid: ${what} in ${config.files.length === 1 ? config.files[0] : `${config.files.length} files`}`)
+  if (options.connect === true && !(await checkAll(config, output))) throw new Reported(EXIT_FAILED)
+}
+
+/** One after the other, so that what is printed is in order; all of them, so that everything wrong is told at once. */
+async function checkAll(config: WorkerConfig, output: Output): Promise<boolean> {
+  let allWell = true
+  for (const connector of [...config.sources, ...config.sinks]) {
+    const { name, kind } = connector
+    const context = {
+      clock: systemClock,
+      random: systemRandom,
+      files: nodeFiles,
+      log: silentLogger,
+      signal: AbortSignal.timeout(CHECK_MS),
+    }
+    try {
+      await connector.connector.check?.(connector.options as never, context)
+      output.line(`${output.colours.green('ok')}      ${kind} ${name}`)
+    } catch (error) {
+      allWell = false
+      const [line = ''] = failureLines(error, false)
+      output.line(`${output.colours.red('failed')}  ${kind} ${name}: ${line.replace(/^kts-connect: /, '')}`)
+    }
+  }
+  return allWell
+}

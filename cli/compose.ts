@@ -1,0 +1,105 @@
+import { resolve } from 'node:path'
+import { type Logger, nodeFiles, silentLogger, systemClock, systemRandom } from '../base/index.ts'
+import { openEmbeddedBroker } from '../broker/index.ts'
+import { SINKS, SOURCES } from '../connectors/index.ts'
+import {
+  BROKER_OPTIONS,
+  type Catalogue,
+  loadConfig,
+  TRANSFORMS,
+  VERSION,
+  Worker,
+  type WorkerConfig,
+  type WorkerStatus,
+} from '../runtime/index.ts'
+import { openRestServer, type RestServer } from '../web/index.ts'
+
+/** Everything a pipeline file may name. */
+export const CATALOGUE: Catalogue = { sources: SOURCES, sinks: SINKS, transforms: TRANSFORMS }
+
+export interface ConfigOptions {
+  /** Where the log lies; default: `.kts-connect` beside the first file. */
+  readonly dataDir?: string | undefined
+  /** For `${env:NAME}` and KTS_DATA_DIR; default: the process's. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+}
+
+export interface PipelineOptions extends ConfigOptions {
+  /** Default: says nothing. */
+  readonly log?: Logger | undefined
+}
+
+/** A worker that runs, with its log and its REST server. */
+export interface Pipeline {
+  readonly config: WorkerConfig
+  /** Address of the REST API. */
+  readonly url: string
+  /** Nothing is left to do: every source has ended and every sink has delivered. Never rejects; `status` says how it went. */
+  readonly finished: Promise<void>
+  status(): Promise<WorkerStatus>
+  /** Drains and commits within `task.shutdown.graceful.timeout.ms`, then closes log and server. How it stood at the end. */
+  stop(): Promise<WorkerStatus>
+}
+
+/** Rejects with a ConfigError that holds every problem; touches nothing but the files it reads. */
+export function loadPipeline(files: readonly string[], options: ConfigOptions = {}): Promise<WorkerConfig> {
+  const env = options.env ?? process.env
+  const dataDir = options.dataDir === undefined ? undefined : resolve(options.dataDir)
+  return loadConfig(
+    files.map(file => resolve(file)),
+    { catalogue: CATALOGUE, files: nodeFiles, env, dataDir },
+  )
+}
+
+/** Starts what `files` (YAML files or folders of them) describe. Nothing is left open when it rejects. */
+export async function startPipeline(files: readonly string[], options: PipelineOptions = {}): Promise<Pipeline> {
+  return startConfig(await loadPipeline(files, options), options.log ?? silentLogger)
+}
+
+/** The composition root: here, and nowhere else, the real clock, disk and randomness meet the parts. */
+export async function startConfig(config: WorkerConfig, log: Logger): Promise<Pipeline> {
+  const broker = await openLog(config.dataDir, config.broker, log)
+  const environment = { broker, clock: systemClock, random: systemRandom, files: nodeFiles, log }
+  let worker: Worker | undefined
+  let rest: RestServer
+  try {
+    worker = await Worker.start(config, environment)
+    rest = await openRestServer({
+      host: config.worker['rest.host.name'],
+      port: config.worker['rest.port'],
+      worker,
+      connectors: [...config.sources, ...config.sinks],
+      version: VERSION,
+      clusterId: broker.clusterId,
+    })
+    await broker.setAddress(rest.url)
+  } catch (error) {
+    await worker?.stop()
+    await broker.close()
+    throw error
+  }
+  const running = worker
+  return {
+    config,
+    url: rest.url,
+    finished: running.finished,
+    status: () => running.status(),
+    async stop() {
+      await rest.close()
+      await running.stop()
+      const status = await running.status()
+      await broker.close()
+      return status
+    },
+  }
+}
+
+/** The log of a worker that does not run, for looking into it. Nothing is deleted: no sink has said what it still needs. */
+export function openStoppedLog(dataDir: string) {
+  const defaults = Object.fromEntries(Object.entries(BROKER_OPTIONS).map(([name, spec]) => [name, spec.default]))
+  return openLog(dataDir, defaults as WorkerConfig['broker'], silentLogger)
+}
+
+function openLog(directory: string, options: WorkerConfig['broker'], log: Logger) {
+  return openEmbeddedBroker({ directory, options, files: nodeFiles, clock: systemClock, random: systemRandom, log })
+}

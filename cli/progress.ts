@@ -1,0 +1,78 @@
+import { type Logger, systemClock } from '../base/index.ts'
+import type { WorkerStatus } from '../runtime/index.ts'
+import { LiveStatus } from './live-status.ts'
+import { jsonLogger, type LogLevel, terminalLogger } from './log.ts'
+import { processOutput } from './output.ts'
+import { readHint } from './read-hint.ts'
+import { recordsOut } from './status-text.ts'
+
+/** How a running worker tells what it does: a table on a terminal, log lines elsewhere. */
+export interface Progress {
+  readonly log: Logger
+  /** Called about once a second. */
+  show(status: WorkerStatus): void
+  /** The last word. */
+  end(status: WorkerStatus): void
+}
+
+const SUMMARY_MS = 30_000
+
+export function openProgress(level: LogLevel): Progress {
+  const { stdout } = process
+  return stdout.isTTY ? onTerminal(level, stdout) : inLogLines(jsonLogger(level, line => void stdout.write(line)))
+}
+
+function onTerminal(level: LogLevel, stdout: NodeJS.WriteStream): Progress {
+  const screen = {
+    write: (text: string) => void stdout.write(text),
+    get columns() {
+      return stdout.columns
+    },
+    get rows() {
+      return stdout.rows
+    },
+  }
+  const live = new LiveStatus(screen, systemClock, processOutput().colours, 'kts-connect')
+  return {
+    log: terminalLogger(level, line => live.log(line)),
+    show: status => live.show(status),
+    end(status) {
+      live.show(status)
+      live.end()
+    },
+  }
+}
+
+/** A summary line per connector every 30 s and at the end, and each sink's first object. */
+export function inLogLines(log: Logger, clock = systemClock): Progress {
+  const announced = new Set<string>()
+  let summarisedAt = clock.monotonic()
+  const summarise = (status: WorkerStatus) => {
+    for (const connector of status.connectors) {
+      const { name, state, counters, lag } = connector
+      const { recordsRead, bytesRead, errors } = counters
+      log.info(
+        { connector: name, state, recordsRead, recordsOut: recordsOut(connector), bytesRead, lag, errors },
+        'progress',
+      )
+    }
+  }
+  return {
+    log,
+    show(status) {
+      for (const { name, facts } of status.connectors) {
+        const object = facts[LAST_OBJECT]
+        if (typeof object !== 'string' || announced.has(name)) continue
+        announced.add(name)
+        log.info({ connector: name, object, read: readHint(object) }, 'first object')
+      }
+      if (clock.monotonic() - summarisedAt < SUMMARY_MS) return
+      summarisedAt = clock.monotonic()
+      summarise(status)
+    },
+    end: summarise,
+  }
+}
+
+/** The fact by which object and file sinks report where their newest object lies. */
+export const LAST_OBJECT = 'last object'

@@ -1,0 +1,6 @@
+export * from './errors.ts'
+export * from './producer.ts'
+export * from './read-records.ts'
+export * from './record-lines.ts'
+export * from './server.ts'
+export * from './topics.ts'
