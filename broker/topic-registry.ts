@@ -1,0 +1,42 @@
+import { type Files, KtsError, readWhole, writeWhole } from '../base/index.ts'
+
+/** What is remembered of a topic besides its records. */
+export interface TopicEntry {
+  readonly id: string
+  readonly partitions: number
+  /** As given, without defaults. */
+  readonly configs: Readonly<Record<string, string>>
+}
+
+/** The file `meta/topics.json`: every topic's id, number of partitions and settings. Replaced as a whole. */
+export async function writeTopics(files: Files, path: string, topics: ReadonlyMap<string, TopicEntry>): Promise<void> {
+  const sorted = [...topics].sort(([a], [b]) => (a < b ? -1 : 1))
+  const text = JSON.stringify({ version: 1, topics: Object.fromEntries(sorted) }, undefined, 2)
+  await writeWhole(files, path, Buffer.from(`${text}\n`))
+}
+
+/** Undefined when there is no file. Rejects with STORAGE_FAILED when it is not what was written. */
+export async function readTopics(files: Files, path: string): Promise<Map<string, TopicEntry> | undefined> {
+  const bytes = await readWhole(files, path)
+  if (bytes === undefined) return undefined
+  try {
+    const { version, topics } = JSON.parse(bytes.toString()) as { version: unknown; topics: Record<string, TopicEntry> }
+    const entries = Object.entries(topics)
+    if (version === 1 && entries.every(([, entry]) => isEntry(entry))) return new Map(entries)
+  } catch {
+    // Answered below, as any other content that is not ours.
+  }
+  throw new KtsError(
+    'STORAGE_FAILED',
+    `${path}: not a list of topics of version 1. Restore it from a backup, or delete it: topics are then found again by their folders, with default settings until the configuration sets them`,
+  )
+}
+
+function isEntry({ id, partitions, configs }: TopicEntry): boolean {
+  return (
+    typeof id === 'string' &&
+    Number.isInteger(partitions) &&
+    typeof configs === 'object' &&
+    Object.values(configs).every(value => typeof value === 'string')
+  )
+}
