@@ -1,0 +1,44 @@
+/** Which folder a record belongs to. */
+export type Partitioner =
+  | { readonly kind: 'default' }
+  /** Of one length in UTC: every record of one `periodMs` has the same path. */
+  | { readonly kind: 'time'; readonly periodMs: number; path(timestamp: number): string }
+
+const HOUR_MS = 3_600_000
+
+/** Short names first, Confluent's classes as aliases. */
+export const PARTITIONER_NAMES = [
+  'default',
+  'hourly',
+  'daily',
+  'io.confluent.connect.storage.partitioner.DefaultPartitioner',
+  'io.confluent.connect.storage.partitioner.HourlyPartitioner',
+  'io.confluent.connect.storage.partitioner.DailyPartitioner',
+] as const
+
+export type PartitionerName = (typeof PARTITIONER_NAMES)[number]
+
+export function partitionerNamed(name: PartitionerName): Partitioner {
+  if (/hourly/i.test(name)) return { kind: 'time', periodMs: HOUR_MS, path: hourPath }
+  if (/daily/i.test(name)) return { kind: 'time', periodMs: 24 * HOUR_MS, path: dayPath }
+  return { kind: 'default' }
+}
+
+/** What a Date can hold; a record beyond it is a bad record. */
+const TIMESTAMP_MAX = 8.64e15
+
+/** False for a record without a time (-1) and for one no calendar has. */
+export function hasTime(timestamp: number): boolean {
+  return timestamp >= 0 && timestamp <= TIMESTAMP_MAX
+}
+
+function dayPath(timestamp: number): string {
+  const date = new Date(timestamp)
+  const two = (n: number) => String(n).padStart(2, '0')
+  const year = String(date.getUTCFullYear()).padStart(4, '0')
+  return `year=${year}/month=${two(date.getUTCMonth() + 1)}/day=${two(date.getUTCDate())}`
+}
+
+function hourPath(timestamp: number): string {
+  return `${dayPath(timestamp)}/hour=${String(new Date(timestamp).getUTCHours()).padStart(2, '0')}`
+}

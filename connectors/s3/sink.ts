@@ -1,0 +1,152 @@
+import { fileURLToPath } from 'node:url'
+import {
+  type CheckContext,
+  type CodecName,
+  defineSink,
+  errorMessage,
+  KtsError,
+  loadCodec,
+  randomId,
+  type SinkTask,
+  type TaskContext,
+} from '../../runtime/api/index.ts'
+import { BlockPool } from '../formats/block-writer.ts'
+import { createFormat } from '../formats/format.ts'
+import { DirectoryStore } from './directory-store.ts'
+import { prefixOf } from './object-key.ts'
+import type { ObjectStore } from './object-store.ts'
+import { S3_OPTIONS, type S3Options } from './options.ts'
+import { partitionerNamed } from './partitioners.ts'
+import { openS3Store } from './s3-store.ts'
+import { S3SinkTask } from './sink-task.ts'
+
+const EXTENSIONS: Readonly<Record<CodecName, string>> = { none: '', gzip: '.gz', zstd: '.zst' }
+const READERS: Readonly<Record<CodecName, string>> = { none: 'cat', gzip: 'gzip -dc', zstd: 'zstd -dc' }
+
+/** A connection that gives no byte for so long is dropped; 10 kB/s is slow but alive. */
+const SILENCE_MS = 60_000
+
+export const s3Sink = defineSink({
+  kind: 'sink',
+  name: 's3',
+  aliases: ['io.confluent.connect.s3.S3SinkConnector'],
+  version: '1',
+  doc: 'Writes topics to a bucket of any S3 server, or to a local directory, as compressed lines of JSON or text in the layout of Confluent’s S3 sink. At least once: after a kill the records since the last commit are written again, under the same key where the object begins with the same record.',
+  options: S3_OPTIONS,
+  open: openSink,
+  check,
+})
+
+async function openSink(options: S3Options, context: TaskContext): Promise<SinkTask> {
+  const codec = await loadCodec(options['s3.compression.type'])
+  const format = createFormat(options['format.class'])
+  const store = await openStore(options, context)
+  return new S3SinkTask(
+    {
+      store,
+      format,
+      codec,
+      pool: new BlockPool(),
+      topicsDir: options['topics.dir'],
+      extension: format.extension + EXTENSIONS[codec.name],
+      rotation: {
+        flushSize: options['flush.size'],
+        flushBytes: options['flush.bytes'],
+        intervalMs: options['rotate.interval.ms'],
+        idleMs: options['rotate.idle.ms'],
+        scheduleMs: options['rotate.schedule.interval.ms'],
+      },
+      partitioner: partitionerNamed(options['partitioner.class']),
+      openFilesMax: options['partitioner.max.open.files'],
+      nulls: options['behavior.on.null.values'],
+      ignored: () => context.count('null.values.ignored'),
+      clock: context.clock,
+      memoryMax: options['buffer.memory'],
+      readingHint: key => readingHint(options, store, codec.name, key),
+    },
+    context,
+  )
+}
+
+/** Where `store.url` and `s3.bucket.name` say; CONFIG_INVALID when they do not say it. */
+async function openStore(options: S3Options, context: CheckContext): Promise<ObjectStore> {
+  const url = options['store.url']
+  const prefix = prefixOf(options['topics.dir'])
+  const directory = url === undefined ? undefined : directoryOf(url)
+  if (directory !== undefined) return new DirectoryStore(context.files, directory, prefix)
+  const bucket = options['s3.bucket.name']
+  if (bucket === undefined || bucket === '') {
+    throw new KtsError(
+      'CONFIG_INVALID',
+      's3.bucket.name: expected the name of a bucket, or a directory as store.url (./exports, file:///srv/exports); got neither',
+    )
+  }
+  return await openS3Store(
+    {
+      bucket,
+      region: options['s3.region'],
+      endpoint: url,
+      credentials: credentialsOf(options),
+      prefix,
+      partSize: options['s3.part.size'],
+      retries: options['s3.part.retries'],
+      backoffMs: options['s3.retry.backoff.ms'],
+      silenceMs: SILENCE_MS,
+    },
+    context,
+  )
+}
+
+/** The absolute path that the URL names, or undefined for an S3 server's. */
+function directoryOf(url: string): string | undefined {
+  if (url.startsWith('/')) return url
+  if (/^https?:\/\//i.test(url)) return undefined
+  try {
+    if (/^file:/i.test(url)) return fileURLToPath(url)
+  } catch (cause) {
+    throw new KtsError('CONFIG_INVALID', `store.url ${url}: ${errorMessage(cause)}; write file:///srv/exports`, {
+      cause,
+    })
+  }
+  throw new KtsError('CONFIG_INVALID', `store.url ${url}: expected http://…, https://…, file:///… or a directory`)
+}
+
+function credentialsOf(options: S3Options) {
+  const accessKeyId = options['aws.access.key.id']
+  const secretAccessKey = options['aws.secret.access.key']
+  if (accessKeyId === undefined && secretAccessKey === undefined) return undefined
+  if (accessKeyId !== undefined && secretAccessKey !== undefined) return { accessKeyId, secretAccessKey }
+  throw new KtsError('CONFIG_INVALID', 'aws.access.key.id and aws.secret.access.key: expected both or neither, got one')
+}
+
+function readingHint(options: S3Options, store: ObjectStore, codec: CodecName, key: string): string {
+  const reader = READERS[codec]
+  const object = `${store.place}/${key}`
+  if (!object.startsWith('s3://')) return `${reader} ${shellQuoted(object)} | head`
+  const endpoint = options['store.url'] === undefined ? '' : ` --endpoint-url ${options['store.url']}`
+  return `aws s3 cp${endpoint} ${shellQuoted(object)} - | ${codec === 'none' ? '' : `${reader} | `}head`
+}
+
+function shellQuoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}
+
+/** Puts, gets and deletes a small object where the real ones will lie. */
+async function check(options: S3Options, context: CheckContext): Promise<void> {
+  const store = await openStore(options, context)
+  try {
+    const key = `${prefixOf(options['topics.dir'])}.kts-connect-check-${randomId(context.random)}`
+    const sent = Buffer.from('written by kts-connect to see whether it may; safe to delete\n')
+    await store.put(key, sent)
+    const got = await store.get(key)
+    await store.delete(key)
+    if (got === undefined || !got.equals(sent)) {
+      throw new KtsError(
+        'STORAGE_FAILED',
+        `${store.place}/${key}: expected the object just written, got something else`,
+      )
+    }
+  } finally {
+    await store.close()
+  }
+}
