@@ -7,7 +7,7 @@ export interface Clock {
   now(): number
   /** Milliseconds since an arbitrary point, fractional, never decreasing. */
   monotonic(): number
-  /** Calls `wake` once after `ms` milliseconds, unless cancelled. Does not keep the process alive. */
+  /** Calls `wake` once after `ms` milliseconds, unless cancelled. Keeps the process alive until then: cancel at close. */
   timer(ms: number, wake: () => void): Timer
 }
 
@@ -21,7 +21,6 @@ export const systemClock: Clock = {
   timer(ms, wake) {
     // setTimeout overflows to 1 ms above 2^31-1.
     const handle = setTimeout(wake, Math.min(ms, 0x7fffffff))
-    handle.unref()
     return { cancel: () => clearTimeout(handle) }
   },
 }
