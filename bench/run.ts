@@ -1,0 +1,43 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Bench, measure } from './bench.ts'
+import { latencyP50, latencyP99 } from './latency.ts'
+import { logAppend, logRead } from './log.ts'
+import { logToJsonl, logToText, tailToJsonl, tailToLog } from './pipelines.ts'
+import { rss } from './rss.ts'
+
+const BENCHES: readonly Bench[] = [
+  tailToLog,
+  logToText,
+  logToJsonl,
+  tailToJsonl,
+  logAppend,
+  logRead,
+  latencyP50,
+  latencyP99,
+  rss,
+]
+
+/** `npm run bench [-- NAME…]`: one JSON line per benchmark. Missing a goal is a line, not a failure. */
+async function main(names: readonly string[]): Promise<void> {
+  const unknown = names.filter(name => !BENCHES.some(bench => bench.name === name))
+  if (unknown.length > 0) {
+    console.error(`no benchmark ${unknown.join(', ')}; there are ${BENCHES.map(b => b.name).join(', ')}`)
+    process.exitCode = 2
+    return
+  }
+  const runs = Number(process.env.KTS_BENCH_RUNS ?? 5)
+  const bytes = Number(process.env.KTS_BENCH_BYTES ?? 512 << 20)
+  for (const bench of BENCHES) {
+    if (names.length > 0 && !names.includes(bench.name)) continue
+    const directory = await mkdtemp(join(process.env.KTS_BENCH_DIR ?? tmpdir(), 'kts-bench-'))
+    try {
+      console.log(JSON.stringify(await measure(bench, { directory, bytes }, runs)))
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  }
+}
+
+await main(process.argv.slice(2))
