@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path'
-import { errorCode, type Files } from '../base/index.ts'
+import { errorCode, type Files, nodeFiles, type Processes, systemProcesses } from '../base/index.ts'
 import { readOwner } from '../broker/index.ts'
 import { UsageError } from './failure.ts'
 
@@ -15,6 +15,12 @@ export type FoundWorker =
   | { readonly kind: 'running'; readonly url: string; readonly pid: number | undefined }
   | { readonly kind: 'stopped'; readonly dataDir: string }
 
+interface Surroundings {
+  readonly files: Files
+  readonly processes: Processes
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
 const DATA_DIR = '.kts-connect'
 
 /**
@@ -23,14 +29,17 @@ const DATA_DIR = '.kts-connect'
  */
 export async function findWorker(
   options: WorkerOptions,
-  files: Files,
-  env: Readonly<Record<string, string | undefined>>,
+  { files, processes, env }: Surroundings = { files: nodeFiles, processes: systemProcesses, env: process.env },
 ): Promise<FoundWorker> {
   if (options.url !== undefined) return { kind: 'running', url: options.url, pid: undefined }
   const dataDir = await dataDirOf(options, files, env)
   await checkDataDir(dataDir, files)
   const owner = await readOwner(files, dataDir)
-  if (owner === undefined || !owner.alive) return { kind: 'stopped', dataDir }
+  if (owner === undefined) return { kind: 'stopped', dataDir }
+  if (owner.host !== processes.self.host) {
+    throw new UsageError(`${dataDir} is in use by process ${owner.pid} on host ${owner.host}: ask there`)
+  }
+  if (!processes.isRunning(owner)) return { kind: 'stopped', dataDir }
   if (owner.address === undefined) {
     throw new UsageError(
       `${dataDir} is in use by process ${owner.pid}, which has no REST address (yet): try again in a moment`,

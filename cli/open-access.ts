@@ -1,4 +1,3 @@
-import { nodeFiles } from '../base/index.ts'
 import { findWorker, type WorkerOptions } from './find-worker.ts'
 import { LocalLog, type LogAccess, RemoteLog } from './log-access.ts'
 
@@ -10,7 +9,7 @@ export interface OpenedLog {
 
 /** The log of the worker that `options` name: over REST while it runs, else opened here, so that no worker starts on it meanwhile. */
 export async function openAccess(options: WorkerOptions): Promise<OpenedLog> {
-  const found = await findWorker(options, nodeFiles, process.env)
+  const found = await findWorker(options)
   if (found.kind === 'running') return { access: new RemoteLog(found.url), running: true }
   // Only a stopped log needs the engine: the usual case starts faster without loading it.
   const { openStoppedLog } = await import('./compose.ts')

@@ -1,4 +1,4 @@
-import { nodeFiles, systemClock } from '../../base/index.ts'
+import { systemClock } from '../../base/index.ts'
 import type { WorkerStatus } from '../../runtime/index.ts'
 import { EXIT_FAILED, Reported } from '../failure.ts'
 import { findWorker, type WorkerOptions } from '../find-worker.ts'
@@ -10,7 +10,7 @@ import { formatDuration } from '../text.ts'
 /** Exits with 1 when no worker runs or a connector has failed, so that scripts can ask. */
 export async function status(options: WorkerOptions & { json?: boolean }): Promise<void> {
   const output = processOutput()
-  const found = await findWorker(options, nodeFiles, process.env)
+  const found = await findWorker(options)
   if (found.kind === 'stopped') {
     if (options.json) output.line(JSON.stringify({ state: 'STOPPED', dataDir: found.dataDir }))
     else {
