@@ -1,14 +1,6 @@
 import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  crc32c,
-  nodeFiles,
-  PackedRecords,
-  SeededRandom,
-  silentLogger,
-  systemClock,
-  systemRandom,
-} from '../base/index.ts'
+import { crc32c, PackedRecords, SeededRandom } from '../base/index.ts'
 import { accessLogChunk } from '../cli/access-log.ts'
 import type { Bench, BenchContext } from './bench.ts'
 import { openLog } from './open-log.ts'
