@@ -1,0 +1,5 @@
+import type { TransformDefinition } from '../api/index.ts'
+import { parse } from './parse/parse.ts'
+
+/** The built-in transforms, for the catalogue. */
+export const TRANSFORMS: readonly TransformDefinition[] = [parse]
