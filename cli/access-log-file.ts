@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { type Clock, type Random, SeededRandom } from '../base/index.ts'
+import { type Clock, type Random, SeededRandom, sleep } from '../base/index.ts'
 import { accessLogChunk, accessLogLine } from './access-log.ts'
 
 const CHUNK_BYTES = 1 << 20
@@ -49,22 +49,9 @@ export async function growAccessLog(
       const count = Math.max(1, Math.round(linesPerSecond / 10))
       const lines = Array.from({ length: count }, () => accessLogLine(random, clock.now()))
       await handle.appendFile(`${lines.join('\n')}\n`, 'latin1')
-      await pause(signal, (count * 1000) / linesPerSecond)
+      await sleep(clock, (count * 1000) / linesPerSecond, signal)
     }
   } finally {
     await handle.close()
   }
-}
-
-/** Keeps the process alive, unlike the clock's timers: here the writer is what runs. */
-function pause(signal: AbortSignal, ms: number): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      clearTimeout(handle)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const handle = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
-  })
 }

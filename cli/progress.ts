@@ -3,7 +3,6 @@ import type { WorkerStatus } from '../runtime/index.ts'
 import { LiveStatus } from './live-status.ts'
 import { jsonLogger, type LogLevel, terminalLogger } from './log.ts'
 import { processOutput } from './output.ts'
-import { readHint } from './read-hint.ts'
 import { recordsOut } from './status-text.ts'
 
 /** How a running worker tells what it does: a table on a terminal, log lines elsewhere. */
@@ -61,10 +60,10 @@ export function inLogLines(log: Logger, clock = systemClock): Progress {
     log,
     show(status) {
       for (const { name, facts } of status.connectors) {
-        const object = facts[LAST_OBJECT]
-        if (typeof object !== 'string' || announced.has(name)) continue
+        const object = facts['last object']
+        if (object === undefined || announced.has(name)) continue
         announced.add(name)
-        log.info({ connector: name, object, read: readHint(object) }, 'first object')
+        log.info({ connector: name, object, 'read it with': facts['read it with'] }, 'first object')
       }
       if (clock.monotonic() - summarisedAt < SUMMARY_MS) return
       summarisedAt = clock.monotonic()
@@ -73,6 +72,3 @@ export function inLogLines(log: Logger, clock = systemClock): Progress {
     end: summarise,
   }
 }
-
-/** The fact by which object and file sinks report where their newest object lies. */
-export const LAST_OBJECT = 'last object'
