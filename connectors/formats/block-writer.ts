@@ -5,7 +5,8 @@ export const BLOCK_BYTES = 1 << 20
 export const ENSURE_BYTES_MAX = 400 << 10
 
 const CAPACITY_MAX = BLOCK_BYTES + ENSURE_BYTES_MAX
-const CAPACITY_MIN = 4 << 10
+/** Many objects stay small; who outgrows this is moved once, into a block of full size. */
+const CAPACITIES = [4 << 10, 64 << 10] as const
 
 /** Keeps a few large buffers for the next block: fresh memory costs a page fault every 4 KiB. */
 export class BlockPool {
@@ -26,7 +27,7 @@ export class BlockPool {
  */
 export class BlockWriter {
   /** The block under construction; replaced by `ensure`. */
-  bytes: Buffer = Buffer.allocUnsafeSlow(CAPACITY_MIN)
+  bytes: Buffer = Buffer.allocUnsafeSlow(CAPACITIES[0])
   /** The same memory, for whole words. */
   view: DataView = viewOf(this.bytes)
   /** Bytes used of `bytes`. */
@@ -110,9 +111,7 @@ export class BlockWriter {
   }
 
   #grow(needed: number): void {
-    let capacity = this.bytes.length
-    while (capacity < needed) capacity *= 4
-    const larger = capacity >= CAPACITY_MAX ? this.#pool.take() : Buffer.allocUnsafeSlow(capacity)
+    const larger = needed <= CAPACITIES[1] ? Buffer.allocUnsafeSlow(CAPACITIES[1]) : this.#pool.take()
     this.bytes.copy(larger, 0, 0, this.length)
     this.#use(larger, this.length)
   }
