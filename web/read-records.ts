@@ -60,6 +60,10 @@ async function openCursors(broker: Broker, topic: string, query: RecordQuery): P
   const cursors: Cursor[] = []
   for (const partition of chosen) {
     const { logStartOffset, lastStableOffset } = await broker.partition(topic, partition)
+    if (typeof query.offset === 'number' && (query.offset < logStartOffset || query.offset > lastStableOffset)) {
+      const range = `offsets from ${logStartOffset} to below ${lastStableOffset}`
+      throw new KtsError('OFFSET_OUT_OF_RANGE', `${topic}, partition ${partition} has ${range}, not ${query.offset}`)
+    }
     const start = { earliest: logStartOffset, latest: lastStableOffset }
     const next = typeof query.offset === 'number' ? query.offset : start[query.offset]
     cursors.push(new Cursor(broker, topic, partition, next, lastStableOffset))
