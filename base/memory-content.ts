@@ -107,29 +107,22 @@ export class MemoryContent {
     const pending = this.#pending
     const style = randomInt(random, 4)
     if (style === 0) return undefined
-    if (style === 1) return { size: this.#size, version: () => pending.length }
     // The size and the cuts are journaled and keep their order, wherever the sectors stand.
-    const applied = randomInt(random, pending.length + 1)
+    const applied = style === 1 ? pending.length : randomInt(random, pending.length + 1)
     let size = this.#durableSize
     for (let i = 0; i < applied; i++) size = sizeAfter(pending[i]!, size)
     const torn = tornEnd(pending[applied], random)
     size = Math.max(size, torn)
-    if (style === 2) return { size, version: sector => (sector * SECTOR_BYTES < torn ? applied + 1 : applied) }
-    return { size, version: sector => this.#drawVersion(sector, applied, random) }
+    if (style !== 3) return { size, version: sector => (sector * SECTOR_BYTES < torn ? applied + 1 : applied) }
+    const cuts = [...pending.keys()].filter(index => pending[index]!.bytes === undefined)
+    return { size, version: sector => this.#drawVersion(sector, cuts, applied, random) }
   }
 
   /** Any version of a sector that the cuts allow: only a cut frees it, and what is written later lies elsewhere. */
-  #drawVersion(sector: number, applied: number, random: Random): number {
-    let least = 0
-    let most = this.#pending.length
-    for (const [index, change] of this.#pending.entries()) {
-      if (change.bytes !== undefined || change.position > sector * SECTOR_BYTES) continue
-      if (index >= applied) {
-        most = index
-        break
-      }
-      least = index + 1
-    }
+  #drawVersion(sector: number, cuts: readonly number[], applied: number, random: Random): number {
+    const freed = cuts.filter(index => this.#pending[index]!.position <= sector * SECTOR_BYTES)
+    const least = (freed.findLast(index => index < applied) ?? -1) + 1
+    const most = freed.find(index => index >= applied) ?? this.#pending.length
     return least + randomInt(random, most - least + 1)
   }
 }

@@ -81,7 +81,7 @@ const word = (...halves: string[]) => halves.join('')
 
 const UNFINISHED = new RegExp(`\\b(${word('TO', 'DO')}|${word('FIX', 'ME')})\\b|@ts-${word('ig', 'nore')}`, 'g')
 const UNTYPED = /\bas any\b|[:<]\s*any\b/g
-const EXCLUSIVE = /\b(it|test|describe)\.only\b/g
+const EXCLUSIVE = /\.only\s*\(/g
 const PRINTING = /\bconsole\.\w+/g
 
 export const words: Rule = (path, text) => {
