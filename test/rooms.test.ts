@@ -40,12 +40,6 @@ describe('the repository', () => {
 
   it('names no registry and no path of one machine', () =>
     expect(files.flatMap(path => strangers(path, texts.get(path)!, hosts))).toEqual([]))
-
-  it('loads every example configuration in a test', () => {
-    const tests = sources.filter(path => path.endsWith('.test.ts')).map(path => texts.get(path)!)
-    const examples = files.filter(path => /^configs\/.*\.ya?ml$/.test(path))
-    expect(examples.filter(path => !tests.some(text => text.includes(path)))).toEqual([])
-  })
 })
 
 describe('each rule bites', () => {
