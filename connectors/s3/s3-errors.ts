@@ -113,7 +113,8 @@ export function s3Error(action: string, target: S3Target, error: unknown): KtsEr
   return new KtsError(
     remedy?.code ?? (passing ? 'RETRIABLE' : 'S3_REFUSED'),
     `${action} s3://${target.bucket}/${target.key}${place}: ${said}; ${advice}`,
-    { cause: error, details: { bucket: target.bucket, key: target.key, s3Code: code, httpStatus: status } },
+    // Not the SDK's error itself: it carries the socket and the signed headers, and would end up in a log.
+    { details: { bucket: target.bucket, key: target.key, s3Code: code, httpStatus: status } },
   )
 }
 
