@@ -1,4 +1,3 @@
-import type { Clock } from '../base/index.ts'
 import { partitionKey } from './group-members.ts'
 import type { StateView } from './keyed-state.ts'
 import { decodeOffsetKey, decodeOffsetValue, encodeOffsetKey, encodeOffsetValue } from './offset-records.ts'
@@ -45,8 +44,7 @@ export class GroupOffsets implements StateView {
   }
 }
 
-export function offsetRecords(clock: Clock, group: string, offsets: readonly GroupOffset[]): StateRecord[] {
-  const now = clock.now()
+export function offsetRecords(now: number, group: string, offsets: readonly GroupOffset[]): StateRecord[] {
   return offsets.map(({ topic, partition, offset, metadata }) => ({
     key: encodeOffsetKey({ group, topic, partition }),
     value: encodeOffsetValue(offset, metadata, now),
