@@ -12,7 +12,7 @@ import {
   type WorkerConfig,
   type WorkerStatus,
 } from '../runtime/index.ts'
-import { openRestServer, type RestServer } from '../web/index.ts'
+import { checkRestHost, openRestServer, type RestServer } from '../web/index.ts'
 
 /** Everything a pipeline file may name. */
 export const CATALOGUE: Catalogue = { sources: SOURCES, sinks: SINKS, transforms: TRANSFORMS }
@@ -42,13 +42,15 @@ export interface Pipeline {
 }
 
 /** Rejects with a ConfigError that holds every problem; touches nothing but the files it reads. */
-export function loadPipeline(files: readonly string[], options: ConfigOptions = {}): Promise<WorkerConfig> {
+export async function loadPipeline(files: readonly string[], options: ConfigOptions = {}): Promise<WorkerConfig> {
   const env = options.env ?? process.env
   const dataDir = options.dataDir === undefined ? undefined : resolve(options.dataDir)
-  return loadConfig(
+  const config = await loadConfig(
     files.map(file => resolve(file)),
     { catalogue: CATALOGUE, files: nodeFiles, env, dataDir },
   )
+  checkRestHost(config.worker['rest.host.name'])
+  return config
 }
 
 /** Starts what `files` (YAML files or folders of them) describe. Nothing is left open when it rejects. */
@@ -70,7 +72,8 @@ export async function startConfig(config: WorkerConfig, log: Logger): Promise<Pi
       worker,
       connectors: [...config.sources, ...config.sinks],
       version: VERSION,
-      clusterId: broker.clusterId,
+      // There is no cluster: the engine's name stands where Connect has the cluster's id.
+      clusterId: broker.engine,
     })
     await broker.setAddress(rest.url)
   } catch (error) {

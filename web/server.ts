@@ -24,16 +24,19 @@ const CONNECTIONS_MAX = 256
 const PORTS_TRIED = 11
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 
+/** Throws CONFIG_INVALID for an address that others can reach. */
+export function checkRestHost(host: string): void {
+  if (isLoopback(host)) return
+  throw new KtsError(
+    'CONFIG_INVALID',
+    `rest.host.name: expected an address of this machine only (127.0.0.1, ::1 or localhost), got ${host}: the REST API has ` +
+      'no authentication yet. To reach it from elsewhere, use an SSH tunnel, or put a proxy that authenticates in front of it',
+  )
+}
+
 /** Rejects with CONFIG_INVALID for an address others can reach, with REST_UNAVAILABLE when no port is free. */
 export async function openRestServer(options: RestServerOptions): Promise<RestServer> {
-  if (!isLoopback(options.host)) {
-    throw new KtsError(
-      'CONFIG_INVALID',
-      `rest.host.name: expected an address of this machine only (127.0.0.1, ::1 or localhost), got ${options.host}: ` +
-        'the REST API has no authentication yet. To reach it from elsewhere, put a proxy that authenticates in front of it, ' +
-        'or use an SSH tunnel',
-    )
-  }
+  checkRestHost(options.host)
   let workerId = ''
   const app = await buildApp({ ...options, workerId: () => workerId })
   const port = await listen(app, options.host, options.port)
