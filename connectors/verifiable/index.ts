@@ -1,0 +1,2 @@
+export { verifiableSink } from './sink.ts'
+export { verifiableSource } from './source.ts'
