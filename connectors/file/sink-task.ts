@@ -12,6 +12,7 @@ import {
   type TaskContext,
   type TopicPartition,
 } from '../../runtime/api/index.ts'
+import { ensureDurableDirectory, parentOf } from '../durable-directory.ts'
 import { BlockPool, BlockWriter } from '../formats/block-writer.ts'
 import type { Format } from '../formats/format.ts'
 import { Rows } from '../formats/rows.ts'
@@ -96,9 +97,9 @@ export class FileSinkTask implements SinkTask {
   }
 
   async #openFile(partitions: readonly OpenPartition[]): Promise<void> {
-    const directory = this.#path.slice(0, this.#path.lastIndexOf('/')) || '/'
+    const directory = parentOf(this.#path)
     try {
-      await this.#context.files.mkdir(directory)
+      await ensureDurableDirectory(this.#context.files, directory, directory)
       const file = await this.#context.files.open(this.#path, 'write')
       this.#file = file
       this.#size = await this.#resume(file, savedSize(partitions))

@@ -1,7 +1,8 @@
 import { type CheckContext, defineSink, KtsError, type SinkTask, type TaskContext } from '../../runtime/api/index.ts'
+import { parentOf } from '../durable-directory.ts'
 import { createFormat } from '../formats/format.ts'
-import { FILE_SINK_OPTIONS, type FileSinkOptions } from './sink-options.ts'
 import { unusable } from './sink-errors.ts'
+import { FILE_SINK_OPTIONS, type FileSinkOptions } from './sink-options.ts'
 import { FileSinkTask } from './sink-task.ts'
 
 export const fileSink = defineSink({
@@ -26,9 +27,8 @@ async function openSink(options: FileSinkOptions, context: TaskContext): Promise
 }
 
 async function check({ file: path }: FileSinkOptions, { files }: CheckContext): Promise<void> {
-  const directory = path.slice(0, path.lastIndexOf('/')) || '/'
   try {
-    await files.mkdir(directory)
+    await files.mkdir(parentOf(path))
     // An existing file is opened and left as it is; a new one is tried under another name.
     const there = await files.stat(path).then(
       () => true,

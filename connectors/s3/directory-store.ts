@@ -1,4 +1,5 @@
 import { errorCode, type FileHandle, type Files, KtsError, readWhole, writeWhole } from '../../runtime/api/index.ts'
+import { ensureDurableDirectory, parentOf } from '../durable-directory.ts'
 import type { ObjectStore, ObjectWriter } from './object-store.ts'
 
 /**
@@ -9,9 +10,6 @@ const UNFINISHED = '.unfinished'
 
 /** Directories known to be durable; forgetting one costs a few directory syncs. */
 const KNOWN_DIRECTORIES_MAX = 4096
-
-/** Directories above ours need not be ours to read, nor writable; those were durable before we came. */
-const FOREIGN_REFUSALS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL'])
 
 /**
  * Objects as files of a local directory. An object is written to a temporary file, synced, renamed and its directory
@@ -87,15 +85,7 @@ export class DirectoryStore implements ObjectStore {
   /** The directory exists and will after a power cut, and so will all above it. */
   async #ensure(directory: string): Promise<void> {
     if (this.#durable.has(directory)) return
-    await this.#files.mkdir(directory)
-    // From the top, since an entry is worth nothing when the directory that holds it is lost. What stood before us is
-    // synced once more: whoever made it may have been killed before it was durable.
-    for (const above of ancestorsOf(directory)) {
-      const ours = above.length >= this.place.length
-      await this.#files.syncDirectory(above).catch(error => {
-        if (ours || !FOREIGN_REFUSALS.has(errorCode(error))) throw error
-      })
-    }
+    await ensureDurableDirectory(this.#files, directory, this.place)
     if (this.#durable.size >= KNOWN_DIRECTORIES_MAX) this.#durable.clear()
     this.#durable.add(directory)
   }
@@ -185,17 +175,6 @@ class FileObject implements ObjectWriter {
       throw syncFailed(this.#path, cause)
     }
   }
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, path.lastIndexOf('/')) || '/'
-}
-
-/** From `/` down to the parent of `directory`. */
-function ancestorsOf(directory: string): string[] {
-  const found: string[] = []
-  for (let at = directory; at !== '/'; at = parentOf(at)) found.push(parentOf(at))
-  return found.reverse()
 }
 
 function ignoreAbsent(error: unknown): void {
