@@ -8,3 +8,4 @@ export {
   type TopicConfigSpec,
   type TopicSettings,
 } from './topic-configs.ts'
+export { type OwnerRecord, readOwner } from './owner.ts'

@@ -5,10 +5,11 @@ import {
   type Files,
   KtsError,
   type Logger,
+  type ProcessIdentity,
+  type Processes,
   readWhole,
   writeWhole,
 } from '../base/index.ts'
-import type { ProcessIdentity, Processes } from '../base/process-info.ts'
 
 /** A file that cannot be read and is younger than this may be one that is just being written. */
 const WRITING_MS = 5000

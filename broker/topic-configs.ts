@@ -1,4 +1,4 @@
-import type { CodecName } from '../base/codecs.ts'
+import type { CodecName } from '../base/index.ts'
 
 /**
  * One topic setting, declared as data in the shape of runtime/api's OptionSpec, so that the configuration's validator,
