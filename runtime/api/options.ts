@@ -35,6 +35,8 @@ export interface StringSpec extends Common<string> {
   readonly type: 'string'
   /** True for an option that holds `%`- or `$`-patterns of its own, so `${…}` is not resolved in it. */
   readonly literal?: boolean
+  /** True for a URL or a folder: `./x` and `../x` are resolved against the YAML file, anything else stays as it is. */
+  readonly resolve?: boolean
 }
 export interface EnumSpec<V extends string = string> extends Common<V> {
   readonly type: 'enum'

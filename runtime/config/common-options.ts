@@ -1,6 +1,13 @@
 import { defineOptions } from '../api/index.ts'
+import { CONVERTER_NAMES } from '../converters/index.ts'
 
 const MINUTE = 60_000
+
+/** Completes "expected …" for a name that no converter has. */
+const isConverter = (name: string) =>
+  CONVERTER_NAMES.includes(name)
+    ? undefined
+    : `a converter (${CONVERTER_NAMES.filter(n => !n.includes('.')).join(', ')})`
 
 /** `worker:` in a pipeline file: the process. */
 export const WORKER_OPTIONS = defineOptions({
@@ -45,6 +52,12 @@ export const WORKER_OPTIONS = defineOptions({
     default: 16 << 20,
     min: 1 << 20,
     doc: 'Most bytes a source task may have read and not yet committed. Reading waits when it is full.',
+  },
+  'config.providers.file.param.allowed.paths': {
+    type: 'list',
+    paths: true,
+    default: [],
+    doc: 'Folders, besides that of the pipeline file, from which the `file` provider of secrets may read.',
   },
 })
 
@@ -93,10 +106,16 @@ export const TOPIC_OPTIONS = defineOptions({
     aliases: ['num.partitions'],
     doc: 'Number of partitions. May grow, never shrink.',
   },
-  'key.converter': { type: 'string', default: null, doc: 'How keys are encoded in this topic: bytes, string or json.' },
+  'key.converter': {
+    type: 'string',
+    default: null,
+    validate: isConverter,
+    doc: 'How keys are encoded in this topic: bytes, string or json.',
+  },
   'value.converter': {
     type: 'string',
     default: null,
+    validate: isConverter,
     doc: 'How values are encoded in this topic: bytes, string or json.',
   },
 })
@@ -106,11 +125,13 @@ const COMMON = {
   'key.converter': {
     type: 'string',
     default: null,
+    validate: isConverter,
     doc: "Overrides the topic's key converter: bytes, string or json.",
   },
   'value.converter': {
     type: 'string',
     default: null,
+    validate: isConverter,
     doc: "Overrides the topic's value converter: bytes, string or json.",
   },
   'errors.tolerance': {

@@ -1,0 +1,102 @@
+import type { OptionSpec, OptionSpecs } from '../api/index.ts'
+import type { FlatOption } from './flat-options.ts'
+import { expectation, type OptionValue, parseOption, type ValueContext } from './option-values.ts'
+import { formatPlace, type Problems } from './problems.ts'
+import { didYouMean } from './suggest.ts'
+import type { Place } from './types.ts'
+
+export interface ReadOptions {
+  /** Every declared option; undefined where it is optional and not given, or has a problem. */
+  readonly values: Readonly<Record<string, OptionValue>>
+  /** What was given, by declared name. */
+  readonly given: ReadonlyMap<string, FlatOption>
+}
+
+export interface OptionScope {
+  readonly specs: OptionSpecs
+  /** Dotted path of the map that holds the options. */
+  readonly path: string
+  /** Where that map is, for what is missing in it. */
+  readonly place: Place
+  /** `an option of sink s3`. */
+  readonly title: string
+  /** Names that are at home elsewhere, with where: `retention.ms` → `topics.<topic>`. */
+  readonly elsewhere: ReadonlyMap<string, string>
+  /** Names that are read by someone else in the same map; known for suggestions. */
+  readonly structural?: readonly string[]
+}
+
+/** Reads declared options out of what was given; every problem is reported. */
+export function readOptions(
+  options: readonly FlatOption[],
+  scope: OptionScope,
+  context: ValueContext,
+  problems: Problems,
+): ReadOptions {
+  const names = spellings(scope.specs)
+  const given = new Map<string, FlatOption>()
+  for (const option of options) {
+    const name = names.get(option.key)
+    const path = `${scope.path}.${option.key}`
+    if (name === undefined) problems.add(option.place, path, unknownOption(option.key, names, scope))
+    else if (!given.has(name)) given.set(name, option)
+    else replaceOrReport(given, name, option, path, problems)
+  }
+  const values: Record<string, OptionValue> = Object.create(null)
+  for (const [name, spec] of Object.entries(scope.specs)) {
+    values[name] = readValue(name, spec, given.get(name), scope, context, problems)
+  }
+  return { values, given }
+}
+
+/** Every spelling of every option: its name, its aliases, and the prefix of a `.class`. Declared names go first. */
+export function spellings(specs: OptionSpecs): ReadonlyMap<string, string> {
+  const names = new Map(Object.keys(specs).map(name => [name, name]))
+  const add = (spelling: string, name: string) => names.has(spelling) || names.set(spelling, name)
+  for (const [name, spec] of Object.entries(specs)) for (const alias of spec.aliases ?? []) add(alias, name)
+  for (const [spelling, name] of [...names]) {
+    if (spelling.endsWith('.class')) add(spelling.slice(0, -'.class'.length), name)
+  }
+  return names
+}
+
+function readValue(
+  name: string,
+  spec: OptionSpec,
+  option: FlatOption | undefined,
+  scope: OptionScope,
+  context: ValueContext,
+  problems: Problems,
+): OptionValue {
+  if (option === undefined) {
+    if (spec.default === undefined)
+      problems.add(scope.place, `${scope.path}.${name}`, `expected ${expectation(spec)}, got nothing; it is required`)
+    return spec.default ?? undefined
+  }
+  const parsed = parseOption(option, spec, context)
+  if ('value' in parsed) return parsed.value
+  problems.add(option.value.place, `${scope.path}.${option.key}`, parsed.problem)
+  return spec.default ?? undefined
+}
+
+/** Two spellings of one option: what stands here goes before what was merged in, otherwise both places are named. */
+function replaceOrReport(
+  given: Map<string, FlatOption>,
+  name: string,
+  option: FlatOption,
+  path: string,
+  problems: Problems,
+): void {
+  const other = given.get(name)!
+  if (option.rank < other.rank) given.set(name, option)
+  else if (option.rank === other.rank) {
+    const also = `got it also as ${other.key} at ${formatPlace(other.place)}`
+    problems.add(option.place, path, `expected the option once, ${also}`)
+  }
+}
+
+function unknownOption(key: string, names: ReadonlyMap<string, string>, scope: OptionScope): string {
+  const home = scope.elsewhere.get(key)
+  if (home !== undefined) return `expected ${scope.title}, got one of ${home}; move it there`
+  return `expected ${scope.title}, got ${key}${didYouMean(key, [...names.keys(), ...(scope.structural ?? [])])}`
+}

@@ -1,0 +1,106 @@
+import { IGNORED_TOPIC_CONFIGS, parseTopicConfigs, TOPIC_CONFIGS } from '../../broker/index.ts'
+import type { OptionSpec, OptionSpecs } from '../api/index.ts'
+import { TOPIC_OPTIONS } from './common-options.ts'
+import { SETTINGS_ELSEWHERE } from './connector-options.ts'
+import { type ReadOptions, readOptions } from './option-reader.ts'
+import type { ValueContext } from './option-values.ts'
+import type { Section } from './pipeline-file.ts'
+import { formatPlace, type Problems, quoted } from './problems.ts'
+import type { Place, TopicConfig } from './types.ts'
+
+/** Kafka's rule: the name becomes a folder's. Completes "expected …", or undefined when it is fine. */
+export function topicNameProblem(name: string): string | undefined {
+  if (/^[A-Za-z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return undefined
+  return `expected a topic name of 1 to 249 letters, digits, . _ and -, and not . or .. alone; got ${quoted(name)}`
+}
+
+/** Topic settings as options: what may be given, all optional. A default here would be stored with every topic. */
+const SETTINGS: OptionSpecs = {
+  ...Object.fromEntries(Object.entries(TOPIC_CONFIGS).map(([name, spec]) => [name, settingSpec(spec)])),
+  ...Object.fromEntries(
+    IGNORED_TOPIC_CONFIGS.map(name => [
+      name,
+      { type: 'string', default: null, doc: 'Taken, without effect.' } as const,
+    ]),
+  ),
+}
+
+/** Every option of an entry of `topics`. */
+export const TOPIC_ENTRY_OPTIONS: OptionSpecs = { ...SETTINGS, ...TOPIC_OPTIONS }
+
+/** The broker's own check has better words for an enum than ours, so those pass as text. */
+function settingSpec(spec: (typeof TOPIC_CONFIGS)[keyof typeof TOPIC_CONFIGS]): OptionSpec {
+  return spec.type === 'enum' ? { type: 'string', default: null, doc: spec.doc } : { ...spec, default: null }
+}
+
+/** Reads one entry of `topics`. */
+export function readTopic(section: Section, context: ValueContext, problems: Problems): TopicConfig {
+  const wrong = topicNameProblem(section.name)
+  if (wrong !== undefined) problems.add(section.place, section.path, wrong)
+  const scope = {
+    specs: TOPIC_ENTRY_OPTIONS,
+    path: section.path,
+    place: section.place,
+    title: 'an option of a topic',
+    elsewhere: new Map([...SETTINGS_ELSEWHERE].filter(([name]) => !Object.hasOwn(TOPIC_ENTRY_OPTIONS, name))),
+  }
+  const { values, given } = readOptions(section.options, scope, context, problems)
+  const own = Object.fromEntries(Object.keys(TOPIC_OPTIONS).map(name => [name, values[name]]))
+  const configs = readSettings(section, values, given, problems)
+  return { name: section.name, values: own as unknown as TopicConfig['values'], configs, place: section.place }
+}
+
+function readSettings(
+  section: Section,
+  values: ReadOptions['values'],
+  given: ReadOptions['given'],
+  problems: Problems,
+): Readonly<Record<string, string>> {
+  const texts: Record<string, string> = {}
+  for (const name of Object.keys(SETTINGS)) {
+    const value = values[name]
+    if (value !== undefined) texts[name] = String(value)
+  }
+  const checked = parseTopicConfigs(texts)
+  for (const { name, message } of checked.problems) {
+    problems.add(given.get(name)?.value.place ?? section.place, `${section.path}.${name}`, message)
+  }
+  for (const name of checked.ignored) {
+    const place = given.get(name)?.place ?? section.place
+    problems.warn(place, `${section.path}.${name}`, 'has no effect here: it is for a cluster of brokers')
+  }
+  return texts
+}
+
+/**
+ * One entry for each topic. A topic may stand in several files with equal settings, or with settings in one of them alone;
+ * other settings are a problem that names both places.
+ */
+export function mergeTopics(topics: readonly TopicConfig[], problems: Problems): readonly TopicConfig[] {
+  const merged = new Map<string, TopicConfig>()
+  for (const topic of topics) {
+    const other = merged.get(topic.name)
+    if (other === undefined || settingsOf(other).size === 0) merged.set(topic.name, topic)
+    else if (settingsOf(topic).size > 0) reportDifference(other, topic, problems)
+  }
+  return [...merged.values()]
+}
+
+function reportDifference(first: TopicConfig, second: TopicConfig, problems: Problems): void {
+  const a = settingsOf(first)
+  const b = settingsOf(second)
+  for (const name of [...new Set([...a.keys(), ...b.keys()])].sort()) {
+    if (a.get(name) === b.get(name)) continue
+    problems.add(second.place, `topics.${second.name}.${name}`, differs(a.get(name), b.get(name), first.place))
+  }
+}
+
+function differs(first: string | undefined, second: string | undefined, place: Place): string {
+  const expected = first === undefined ? 'nothing' : first
+  return `expected ${expected} as at ${formatPlace(place)}, got ${second ?? 'nothing'}; give a topic's settings in one file`
+}
+
+function settingsOf(topic: TopicConfig): ReadonlyMap<string, string> {
+  const own = Object.entries(topic.values).filter(([, value]) => value !== undefined)
+  return new Map([...Object.entries(topic.configs), ...own.map(([name, value]) => [name, String(value)] as const)])
+}
