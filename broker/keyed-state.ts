@@ -1,6 +1,4 @@
-import { errorCode, errorMessage, type Files, type Logger } from '../base/index.ts'
-import { PackedWriter } from '../base/packed-writer.ts'
-import type { PackedRecords } from '../base/packed.ts'
+import { errorCode, errorMessage, type Files, type Logger, type PackedRecords, PackedWriter } from '../base/index.ts'
 import type { Isolation, PartitionRead } from './partition-log.ts'
 import { readSnapshot, type StateRecord, writeSnapshot } from './state-snapshot.ts'
 

@@ -29,8 +29,8 @@ export async function readOffsetCheckpoint(
   if (version !== '0' || lines.pop() !== '' || String(lines.length) !== count) return undefined
   const offsets = new Map<string, number>()
   for (const line of lines) {
-    const [, topic, partition, offset] = /^(\S+) (\d{1,10}) (\d{1,15})$/.exec(line) ?? []
-    if (topic === undefined) return undefined
+    const [, topic, partition, offset] = /^(\S+) (\d{1,10}) (\d{1,16})$/.exec(line) ?? []
+    if (topic === undefined || !Number.isSafeInteger(Number(offset))) return undefined
     offsets.set(partitionKey(topic, Number(partition)), Number(offset))
   }
   return offsets
