@@ -31,7 +31,8 @@ export const S3_OPTIONS = defineOptions({
     examples: ['eu-central-1'],
   },
   'store.url': {
-    type: 'path',
+    type: 'string',
+    resolve: true,
     default: null,
     importance: 'high',
     doc: 'Another S3 server (`http://127.0.0.1:9000`), or a directory (`./exports`, `file:///srv/exports`) that takes the objects as files.',

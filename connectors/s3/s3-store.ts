@@ -36,6 +36,8 @@ const BACKOFF_MAX_MS = 10_000
 
 /** The SDK takes a quarter of a second to load, so only who needs a bucket pays for it. */
 export async function openS3Store(options: S3StoreOptions, context: StoreContext): Promise<ObjectStore> {
+  // On Node 20 it prints six lines about its own future versions; ours is pinned, and nobody could act on them.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
   const sdk = await import('@aws-sdk/client-s3')
   return new S3Store(sdk, options, context)
 }

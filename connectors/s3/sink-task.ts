@@ -1,7 +1,10 @@
 import {
   assert,
+  errorCode,
+  errorMessage,
   type OpenPartition,
   RejectedRecords,
+  reactionTo,
   type SinkBatch,
   type SinkProgress,
   type SinkTask,
@@ -66,7 +69,18 @@ export class S3SinkTask implements SinkTask {
 
   async preCommit(): Promise<readonly SinkProgress[]> {
     for (const objects of this.#partitions.values()) objects.finishDue()
-    await this.#settleFinished()
+    try {
+      await this.#settleFinished()
+    } catch (error) {
+      // What passes by itself is no reason to throw away what is half uploaded: the offsets stay where they are, the next
+      // call tries again, and puts are held back when too much waits.
+      if (reactionTo(error) !== 'retry') throw error
+      this.#context.count('uploads.delayed')
+      this.#context.log.warn(
+        { code: errorCode(error), reason: errorMessage(error) },
+        'an upload failed and is tried again',
+      )
+    }
     return [...this.#partitions.values()].map(({ topic, partition, safeOffset }) => ({
       topic,
       partition,
