@@ -5,6 +5,7 @@ import { SINKS, SOURCES } from '../connectors/index.ts'
 import {
   BROKER_OPTIONS,
   type Catalogue,
+  type LoadedConfig,
   loadConfig,
   TRANSFORMS,
   VERSION,
@@ -42,7 +43,7 @@ export interface Pipeline {
 }
 
 /** Rejects with a ConfigError that holds every problem; touches nothing but the files it reads. */
-export async function loadPipeline(files: readonly string[], options: ConfigOptions = {}): Promise<WorkerConfig> {
+export async function loadPipeline(files: readonly string[], options: ConfigOptions = {}): Promise<LoadedConfig> {
   const env = options.env ?? process.env
   const dataDir = options.dataDir === undefined ? undefined : resolve(options.dataDir)
   const config = await loadConfig(

@@ -31,21 +31,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOENT: 'check the spelling, and that it exists',
 }
 
-interface ConfigProblems {
-  readonly problems: readonly {
-    readonly place: { readonly file: string; readonly line: number; readonly column: number }
-    readonly path: string
-    readonly message: string
-  }[]
-}
-
 /** Lines for a person: one per configuration problem, else one and its remedy. The stack only when asked for. */
 export function failureLines(error: unknown, verbose: boolean): readonly string[] {
-  if (isConfigProblems(error)) {
-    return error.problems.map(({ place: { file, line, column }, path, message }) =>
-      escapeControls(`${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`),
-    )
-  }
+  // A ConfigError's message has a line for each problem, which begins with its place.
+  if (isConfigError(error)) return error.message.split('\n').map(escapeControls)
   const remedy = REMEDIES[errorCode(error)]
   const message = escapeControls(errorMessage(error)).replaceAll('\\u000a', '\n  ')
   const lines = [`kts-connect: ${message}${remedy === undefined ? '' : `; ${remedy}`}`]
@@ -55,10 +44,11 @@ export function failureLines(error: unknown, verbose: boolean): readonly string[
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof Reported) return error.exitCode
-  const usage = error instanceof UsageError || isConfigProblems(error) || errorCode(error) === 'CONFIG_INVALID'
+  const usage = error instanceof UsageError || errorCode(error) === 'CONFIG_INVALID'
   return usage ? EXIT_USAGE : EXIT_FAILED
 }
 
-function isConfigProblems(error: unknown): error is ConfigProblems {
-  return typeof error === 'object' && error !== null && 'problems' in error && Array.isArray(error.problems)
+/** By its shape: its class lives in a room that is loaded only when it is needed. */
+function isConfigError(error: unknown): error is Error {
+  return error instanceof Error && 'problems' in error
 }

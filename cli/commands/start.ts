@@ -1,5 +1,5 @@
 import { sleep, systemClock } from '../../base/index.ts'
-import type { ConnectorStatus } from '../../runtime/index.ts'
+import { type ConnectorStatus, formatProblem } from '../../runtime/index.ts'
 import { loadPipeline, type Pipeline, startConfig } from '../compose.ts'
 import { EXIT_FAILED, Reported } from '../failure.ts'
 import type { LogLevel } from '../log.ts'
@@ -17,6 +17,7 @@ const LOOK_MS = 1000
 export async function start(files: readonly string[], options: StartOptions): Promise<void> {
   const config = await loadPipeline(files, { dataDir: options.dataDir })
   const progress = openProgress(options.logLevel)
+  for (const warning of config.warnings) progress.log.warn({}, formatProblem(warning))
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
   const pipeline = await startConfig(config, progress.log)

@@ -1,5 +1,5 @@
 import { nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
-import type { WorkerConfig } from '../../runtime/index.ts'
+import { formatProblem, type WorkerConfig } from '../../runtime/index.ts'
 import { loadPipeline } from '../compose.ts'
 import { EXIT_FAILED, failureLines, Reported } from '../failure.ts'
 import { type Output, processOutput } from '../output.ts'
@@ -10,6 +10,7 @@ const CHECK_MS = 20_000
 export async function validate(files: readonly string[], options: { connect?: boolean }): Promise<void> {
   const output = processOutput()
   const config = await loadPipeline(files)
+  for (const warning of config.warnings) output.note(`${formatProblem(warning)} (warning)`)
   const counts = [
     [config.sources.length, 'source'],
     [config.sinks.length, 'sink'],
