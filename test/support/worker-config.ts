@@ -61,6 +61,7 @@ export function workerConfig(sources: readonly SourceConfig[], sinks: readonly S
       'task.restart.backoff.ms': 5,
       'task.restart.backoff.max.ms': 50,
       'source.buffer.bytes': 1 << 20,
+      'config.providers.file.param.allowed.paths': [],
     },
     broker: {
       engine: 'embedded',
