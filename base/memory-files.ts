@@ -103,7 +103,7 @@ export class MemoryFiles implements Files {
       let next = directory.entries.get(name)
       if (next === undefined) {
         next = new MemoryDirectory(this.#newInode(), this.#clock.now())
-        this.#change(path, [{ directory, name, node: next }])
+        this.#change(`/${parts.slice(0, depth + 1).join('/')}`, [{ directory, name, node: next }])
       }
       if (next.kind === 'file') throw systemError(depth === parts.length - 1 ? 'EEXIST' : 'ENOTDIR', 'mkdir', path)
       directory = next
