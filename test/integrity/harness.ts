@@ -1,0 +1,121 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Random, randomInt, SeededRandom } from '../../base/index.ts'
+import type { Findings, Load, Suite } from './suite.ts'
+import { WorkerProcess } from './worker-process.ts'
+
+export interface RunOptions {
+  readonly kills: number
+  readonly seed: number
+  /** Overrides the suite's, for shortened runs. */
+  readonly recordsMin?: number
+  readonly say: (line: string) => void
+}
+
+export interface Report extends Findings {
+  readonly suite: string
+  readonly seed: number
+  readonly kills: number
+  /** The worker ended by itself, though nobody had asked it to. */
+  readonly ownExits: number
+  /** How the last worker answered SIGTERM; undefined: not within the time. */
+  readonly exitCode: number | null | undefined
+  readonly seconds: number
+  readonly ok: boolean
+}
+
+/** Steps of the load in a row before it rests, and how long: about 2,000 lines a second. */
+const STEP_PAUSE_MS = 15
+const DRAIN_MAX_MS = 180_000
+/** The check reads everything, so it is not asked for more often. */
+const DRAIN_CHECK_MS = 1000
+const STOP_MAX_MS = 15_000
+
+/**
+ * Kills the suite's worker `kills` times while its load goes on, lets the last one drain, and compares. Everything random
+ * comes from the seed; when exactly a kill meets the worker is up to the machine.
+ */
+export async function runSuite(suite: Suite, options: RunOptions): Promise<Report> {
+  const started = Date.now()
+  const { seed, kills, say } = options
+  const recordsMin = options.recordsMin ?? suite.recordsMin
+  const directory = mkdtempSync(join(tmpdir(), `kts-integrity-${suite.name}-`))
+  say(`suite ${suite.name}, seed ${seed}, ${kills} kills, in ${directory}`)
+  const random = new SeededRandom(seed)
+  const work = join(directory, 'run')
+  mkdirSync(work)
+  const load = await suite.prepare(work, random)
+  const workerLog = join(directory, 'worker.log')
+  const ownExits = await killRepeatedly(load, workerLog, random, options)
+  while (load.written < recordsMin) await load.step()
+  await load.finish()
+  const { findings, exitCode, exited } = await drain(load, workerLog, say)
+  const promised = findings.lost + findings.altered + findings.reordered === 0
+  const ok = promised && findings.records >= recordsMin && ownExits + exited === 0 && exitCode === 0
+  if (ok) rmSync(directory, { recursive: true })
+  else say(`kept for a look: ${directory}`)
+  const seconds = Math.round((Date.now() - started) / 1000)
+  return { suite: suite.name, seed, kills, ...findings, ownExits: ownExits + exited, exitCode, seconds, ok }
+}
+
+/** How often a worker ended before its kill. */
+async function killRepeatedly(
+  load: Load,
+  workerLog: string,
+  random: Random,
+  { kills, say }: RunOptions,
+): Promise<number> {
+  let ownExits = 0
+  for (let kill = 1; kill <= kills; kill++) {
+    const worker = new WorkerProcess(load.config, workerLog)
+    await stepUntil(load, Date.now() + killDelay(random))
+    worker.signal('SIGKILL')
+    const { signal } = await worker.ended
+    if (signal !== 'SIGKILL') {
+      ownExits++
+      say(`the worker ended by itself before kill ${kill}:\n${worker.lastWords()}`)
+    }
+    // Sometimes the world goes on for a while with no worker there.
+    if (randomInt(random, 3) === 0) await stepUntil(load, Date.now() + randomInt(random, 200))
+    if (kill % 10 === 0 || kill === kills) say(`${kill} kills, ${load.written} records written`)
+  }
+  return ownExits
+}
+
+/** From the first milliseconds of a start-up over recovery to a worker in full swing. */
+function killDelay(random: Random): number {
+  const phase = random.next()
+  if (phase < 0.25) return 5 + randomInt(random, 400)
+  return phase < 0.65 ? 400 + randomInt(random, 900) : 1300 + randomInt(random, 2000)
+}
+
+async function stepUntil(load: Load, end: number): Promise<void> {
+  while (Date.now() < end) {
+    await load.step()
+    await pause(Math.min(STEP_PAUSE_MS, Math.max(0, end - Date.now())))
+  }
+}
+
+/** Lets a worker deliver the rest, stops it as an administrator would, and compares once more. */
+async function drain(load: Load, workerLog: string, say: RunOptions['say']) {
+  const worker = new WorkerProcess(load.config, workerLog)
+  const deadline = Date.now() + DRAIN_MAX_MS
+  let missing = Number.POSITIVE_INFINITY
+  while (missing > 0 && worker.running && Date.now() < deadline) {
+    await pause(DRAIN_CHECK_MS)
+    missing = (await load.check()).lost
+    say(`draining: ${missing} records to come`)
+  }
+  const exited = worker.running ? 0 : 1
+  worker.signal('SIGTERM')
+  const end = await Promise.race([worker.ended, pause(STOP_MAX_MS)])
+  if (end === undefined) worker.signal('SIGKILL')
+  await worker.ended
+  if (exited === 1 || end?.code !== 0) say(`the last worker did not end well:\n${worker.lastWords()}`)
+  return { findings: await load.check(), exitCode: end?.code, exited }
+}
+
+function pause(ms: number): Promise<undefined> {
+  return new Promise(resolve => setTimeout(() => resolve(undefined), ms))
+}

@@ -1,0 +1,41 @@
+import type { Random } from '../../base/index.ts'
+
+/** A pipeline that is killed while it works, and what tells afterwards whether it kept its promises. */
+export interface Suite {
+  readonly name: string
+  readonly doc: string
+  /** Fewer records than these prove nothing: the run is void. */
+  readonly recordsMin: number
+  /** Lays out an empty directory: the YAML file and what it reads. */
+  prepare(directory: string, random: Random): Promise<Load>
+}
+
+/** The upstream side of one run. */
+export interface Load {
+  /** The YAML file for `kts-connect start`. */
+  readonly config: string
+  /** Records written so far. */
+  readonly written: number
+  /** Writes a little more, as the outside world does whether or not the worker runs. */
+  step(): Promise<void>
+  /** Nothing more will be written: completes what is half done. */
+  finish(): Promise<void>
+  /** Compares what went in with what came out, as both stand now. */
+  check(): Promise<Findings>
+}
+
+/** Zeros but for `records` and `duplicates` are what was promised. */
+export interface Findings {
+  /** Records that went in. */
+  readonly records: number
+  /** Went in and did not come out. */
+  readonly lost: number
+  /** Came out and did not go in that way. */
+  readonly altered: number
+  /** Came out behind a later record of the same source, repeats removed by first occurrence. */
+  readonly reordered: number
+  /** Came out again. */
+  readonly duplicates: number
+  /** The first few of whatever is wrong, in words. */
+  readonly examples: readonly string[]
+}
