@@ -22,7 +22,8 @@ export interface ReadConnector {
 }
 
 const STRUCTURAL = ['type', 'connector.class', 'name', 'transforms', 'predicates']
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
+/** What a connector may be called: it becomes part of group names and keys. */
+export const CONNECTOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
 
 /** Reads one connector; undefined when it is not known which one is meant. `kind` undefined: the class tells. */
 export function readConnector(
@@ -84,7 +85,7 @@ function isStructural(key: string): boolean {
 }
 
 function checkNames(section: Section, problems: Problems): void {
-  if (!NAME.test(section.name)) {
+  if (!CONNECTOR_NAME.test(section.name)) {
     const message =
       'expected a connector name of letters, digits, . _ and -, at most 200, not starting with one of . _ -'
     problems.add(section.place, section.path, `${message}; got ${quoted(section.name)}`)
