@@ -32,7 +32,7 @@ worker: { rest.port: 0 }
 sources:
 ${sources.join('\n')}
 sinks:
-  text: { type: s3, topics: [${topics('raw')}], store.url: ./objects, format: text, compression: zstd }
+  text: { type: s3, topics: [${topics('raw')}], store.url: ./objects, format: text, compression: gzip }
   json: { type: s3, topics: [${topics('parsed')}], store.url: ./objects, format: json, compression: gzip }
 `
 }
