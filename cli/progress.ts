@@ -1,5 +1,5 @@
 import { type Logger, systemClock } from '../base/index.ts'
-import type { WorkerStatus } from '../runtime/index.ts'
+import type { ConnectorStatus, WorkerStatus } from '../runtime/index.ts'
 import { LiveStatus } from './live-status.ts'
 import { jsonLogger, type LogLevel, terminalLogger } from './log.ts'
 import { processOutput } from './output.ts'
@@ -46,29 +46,36 @@ function onTerminal(level: LogLevel, stdout: NodeJS.WriteStream): Progress {
 export function inLogLines(log: Logger, clock = systemClock): Progress {
   const announced = new Set<string>()
   let summarisedAt = clock.monotonic()
-  const summarise = (status: WorkerStatus) => {
-    for (const connector of status.connectors) {
-      const { name, state, counters, lag } = connector
-      const { recordsRead, bytesRead, errors } = counters
-      log.info(
-        { connector: name, state, recordsRead, recordsOut: recordsOut(connector), bytesRead, lag, errors },
-        'progress',
-      )
-    }
+  const announce = ({ name, facts }: ConnectorStatus) => {
+    const object = facts['last object']
+    if (object === undefined || announced.has(name)) return
+    announced.add(name)
+    log.info({ connector: name, object, 'read it with': facts['read it with'] }, 'first object')
   }
   return {
     log,
     show(status) {
-      for (const { name, facts } of status.connectors) {
-        const object = facts['last object']
-        if (object === undefined || announced.has(name)) continue
-        announced.add(name)
-        log.info({ connector: name, object, 'read it with': facts['read it with'] }, 'first object')
-      }
+      status.connectors.forEach(announce)
       if (clock.monotonic() - summarisedAt < SUMMARY_MS) return
       summarisedAt = clock.monotonic()
-      summarise(status)
+      for (const connector of status.connectors) log.info(summary(connector), 'progress')
     },
-    end: summarise,
+    end(status) {
+      status.connectors.forEach(announce)
+      for (const connector of status.connectors) log.info(summary(connector), 'progress')
+    },
   }
+}
+
+function summary(connector: ConnectorStatus): object {
+  const { name, state, counters, lag, facts, events } = connector
+  const { recordsRead, bytesRead, recordsFiltered, recordsDeadLettered, recordsSkipped, errors } = counters
+  const counts = {
+    recordsRead,
+    recordsOut: recordsOut(connector),
+    recordsFiltered,
+    recordsDeadLettered,
+    recordsSkipped,
+  }
+  return { connector: name, state, ...counts, bytesRead, lag, errors, facts, events }
 }

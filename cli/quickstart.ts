@@ -2,11 +2,11 @@
 import { fileURLToPath } from 'node:url'
 import { systemClock, systemRandom } from '../base/index.ts'
 import { growAccessLog } from './access-log-file.ts'
-import { run } from './commands/start.ts'
 import { loadPipeline, startConfig } from './compose.ts'
 import { exitCodeOf, failureLines, Reported } from './failure.ts'
 import { packageRoot } from './package-root.ts'
 import { openProgress } from './progress.ts'
+import { runPipeline } from './run-pipeline.ts'
 
 /** `npm start`: configs/quickstart.yaml, beside a generator that keeps one of its two logs growing. */
 async function quickstart(): Promise<void> {
@@ -27,7 +27,7 @@ async function quickstart(): Promise<void> {
   )
   progress.log.info({ status: `npx kts-connect status -f ${folder}quickstart.yaml` }, 'from another shell')
   try {
-    await run(pipeline, progress)
+    await runPipeline(pipeline, progress)
   } finally {
     stop.abort()
     await growing
