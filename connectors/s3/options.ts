@@ -35,7 +35,7 @@ export const S3_OPTIONS = defineOptions({
     resolve: true,
     default: null,
     importance: 'high',
-    doc: 'Another S3 server (`http://127.0.0.1:9000`), or a directory (`./exports`, `file:///srv/exports`) that takes the objects as files.',
+    doc: 'Another S3 server (`http://127.0.0.1:9000`), or a directory (`./exports`, `file:///srv/exports`) that takes the objects as files (0600, folders 0700).',
     examples: ['http://127.0.0.1:9000', './exports'],
   },
   'aws.access.key.id': {

@@ -36,6 +36,8 @@ export class FakeS3 {
   readonly requests: { readonly operation: Operation; readonly key: string }[] = []
   /** Asked for each request; the nth counts requests of that operation from 1. */
   fault: (operation: Operation, nth: number, key: string) => Fault | undefined = () => undefined
+  /** A request waits for this before anything is done. */
+  hold: (operation: Operation) => Promise<void> | undefined = () => undefined
   /** What is kept instead of what was sent. */
   alter: (bytes: Buffer) => Buffer = bytes => bytes
   readonly #server: Server
@@ -72,6 +74,7 @@ export class FakeS3 {
       return
     }
     const body = await bodyOf(request)
+    await this.hold(operation)
     const answer =
       fault !== undefined && fault.after !== true ? undefined : this.#do(operation, key, url, request, body)
     if (fault?.kind === 'silence') return

@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ObjectStore } from '../../../connectors/s3/object-store.ts'
 import { openS3Store } from '../../../connectors/s3/s3-store.ts'
+import { s3Sink } from '../../../connectors/s3/sink.ts'
 import { reactionTo, SeededRandom, systemClock } from '../../../runtime/api/index.ts'
 import { errorXml, FakeS3, type Fault, type Operation } from '../../support/fake-s3.ts'
+import { optionsOf } from '../../support/s3-sink.ts'
+import { packedBatch } from '../../support/sink-batches.ts'
 import { testContext } from '../../support/task-context.ts'
 
 const PART = 5 << 20
@@ -162,4 +165,71 @@ test('where uploads may not be listed, the sweep goes on without', async () => {
   const store = await openFake()
   fake.fault = () => ({ kind: 'status', status: 403, body: errorXml('AccessDenied') })
   expect(await store.sweep(() => true)).toBe(0)
+})
+
+test('a store that hangs holds the puts back: memory stays bounded, and all arrives when it goes on', async () => {
+  fake = new FakeS3()
+  const options = optionsOf({
+    'store.url': await fake.start(),
+    's3.bucket.name': 'logs',
+    'aws.access.key.id': 'a',
+    'aws.secret.access.key': 's',
+    's3.part.size': PART,
+  })
+  const task = await s3Sink.open(options, testContext({ clock: systemClock }))
+  await task.open([{ topic: 't', partition: 0, offset: 0, state: null }])
+  let release = () => {}
+  const gate = new Promise<void>(resolve => {
+    release = resolve
+  })
+  fake.hold = operation => (operation === 'UploadPart' ? gate : undefined)
+  const mebibyte = 'x'.repeat((1 << 20) - 1)
+  let taken = 0
+  const all = (async () => {
+    for (; taken < 60; taken++) await task.put([packedBatch([mebibyte], { offset: taken })])
+  })()
+  await expect.poll(() => fake.requests.filter(r => r.operation === 'UploadPart').length).toBe(2)
+  for (let i = 0; i < 1000; i++) await new Promise(resolve => setImmediate(resolve))
+  // Two parts under way, one that fills, and a few blocks.
+  expect(taken).toBeLessThan(20)
+  release()
+  await all
+  await task.drain()
+  expect((await task.preCommit())[0]?.offset).toBe(60)
+  expect([...fake.objects.values()].map(object => object.length)).toEqual([60 << 20])
+  await task.close()
+})
+
+test('a store that is down costs no restart: offsets wait, and everything is delivered once it is back', async () => {
+  fake = new FakeS3()
+  const options = optionsOf({
+    'store.url': await fake.start(),
+    's3.bucket.name': 'logs',
+    'aws.access.key.id': 'a',
+    'aws.secret.access.key': 's',
+    's3.part.retries': 0,
+    'flush.size': 1,
+  })
+  const context = testContext({ clock: systemClock })
+  const task = await s3Sink.open(options, context)
+  await task.open([{ topic: 't', partition: 0, offset: 0, state: null }])
+  fake.fault = () => ({ kind: 'status', status: 503, body: errorXml('SlowDown') })
+  let offset = 0
+  for (let refused = 0; refused < 3; ) {
+    try {
+      await task.put([packedBatch([`line ${offset}`], { offset })])
+      offset++
+    } catch (error) {
+      expect(reactionTo(error)).toBe('retry')
+      refused++
+    }
+    expect((await task.preCommit())[0]?.offset).toBe(0)
+  }
+  expect(offset).toBeLessThan(20)
+  fake.fault = () => undefined
+  await task.drain()
+  expect((await task.preCommit())[0]?.offset).toBe(offset)
+  const lines = [...fake.objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, bytes]) => bytes.toString())
+  expect(lines).toEqual(Array.from({ length: offset }, (_, i) => `line ${i}\n`))
+  await task.close()
 })
