@@ -16,6 +16,8 @@ import { keyOf, type Reading, TailedFile } from './tailed-file.ts'
 
 /** A file that is gone may come back (a remount, a restore), so its position outlives it for so long. */
 const FORGET_AFTER_MS = 3_600_000
+/** What log rotation puts behind a name: `.1`, `-20261120`, `.2026-11-20-16`. */
+const ROTATION_SUFFIX = /^[.\-_]\d[\d\-_.T:]*$/
 const COMPRESSED = /\.(gz|bz2|xz|zst)$/
 
 export interface FileSetParts {
@@ -49,6 +51,10 @@ export class FileSet {
   readonly #byPath = new Map<string, TailedFile>()
   #byCurrentPath: ReadonlyMap<string, TailedFile> = new Map()
   readonly #unreadable = new Set<string>()
+  /** Newly found under a rotated name: there may be others between them and their successor. */
+  readonly #rotated = new Set<TailedFile>()
+  /** Complained about, so that it is said once and not at every look. */
+  readonly #said = new Set<string>()
   #forgotten: SourceCheckpoint[] = []
   #fromEnd: boolean
 
@@ -103,6 +109,7 @@ export class FileSet {
       if (place !== undefined) await this.#seen(file, place, found.listing)
       else await this.#unseen(file, found)
     }
+    await this.#admitBetween(found.listing)
     for (const file of found.files) if (!this.#byKey.has(keyOf(file.stat))) await this.#admit(file)
     this.#fromEnd = false
     this.#forgetLost()
@@ -163,12 +170,34 @@ export class FileSet {
     return (await this.#neighbours(file, listing)).find(isIt)
   }
 
+  #setRotated(file: TailedFile): void {
+    if (file.rotatedAt !== undefined) return
+    file.rotatedAt = this.#parts.clock.monotonic()
+    this.#rotated.add(file)
+  }
+
+  /**
+   * Files that came and went under a name between two looks: rotated siblings newer than the one that was last followed
+   * under that name, and followed by nobody.
+   */
+  async #admitBetween(listing: Listing): Promise<void> {
+    for (const file of this.#rotated) {
+      const siblings = await this.#siblings(file, listing)
+      const mtimeMs = siblings.find(({ stat }) => keyOf(stat) === file.key)?.stat.mtimeMs
+      if (mtimeMs === undefined) continue
+      for (const sibling of siblings.reverse()) {
+        if (sibling.stat.mtimeMs <= mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
+        if (ROTATION_SUFFIX.test(sibling.path.slice(file.path.length))) await this.#admit(sibling, file.path)
+      }
+    }
+    this.#rotated.clear()
+  }
+
   async #seen(file: TailedFile, place: FoundFile, listing: Listing): Promise<void> {
-    const now = this.#parts.clock.monotonic()
     if (file.lostAt !== undefined) file.verified = false
     file.lostAt = undefined
     file.currentPath = place.path
-    if (place.path !== file.path && (await this.#realPath(place.path)) !== file.path) file.rotatedAt ??= now
+    if (place.path !== file.path && (await this.#realPath(place.path)) !== file.path) this.#setRotated(file)
     if (!file.verified) {
       const attached = await this.#attach(file, place.path)
       if (attached === undefined) return
@@ -219,7 +248,7 @@ export class FileSet {
       // A copy is no older than what it copies; what is followed already is no copy.
       if (size < file.offset || mtimeMs < file.mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
       if (!(await this.#attach(file, sibling.path))) continue
-      if (sibling.path !== file.path) file.rotatedAt ??= this.#parts.clock.monotonic()
+      if (sibling.path !== file.path) this.#setRotated(file)
       this.#byKey.set(file.key, file)
       this.ready.add(file)
       this.dirty.add(file)
@@ -228,17 +257,20 @@ export class FileSet {
     return false
   }
 
-  async #admit(found: FoundFile): Promise<void> {
+  /** `rotatedFrom`: the name it had before this was first seen. */
+  async #admit(found: FoundFile, rotatedFrom?: string): Promise<void> {
     const { clock, random, reading } = this.#parts
     try {
       const original = await this.#copies.originalOf(found, this.#byPath)
       if (original === 'undecided') return
       if (original !== undefined && original.lostAt === undefined) return
       if (original !== undefined && (await this.#attach(original, found.path))) return this.#revive(original)
-      const path = (await this.#realPath(found.path)) ?? found.path
+      const path = rotatedFrom ?? (await this.#realPath(found.path)) ?? found.path
       const file = TailedFile.begin(randomId(random), path, found.stat, clock.monotonic(), reading)
+      if (rotatedFrom !== undefined) file.rotatedAt = clock.monotonic()
+      file.currentPath = found.path
       file.verified = true
-      if (this.#fromEnd) await this.#beginAtEnd(file)
+      if (this.#fromEnd && rotatedFrom === undefined) await this.#beginAtEnd(file)
       this.#files.add(file)
       this.#byKey.set(file.key, file)
       this.#byPath.set(file.path, file)
@@ -251,7 +283,7 @@ export class FileSet {
   }
 
   async #beginAtEnd(file: TailedFile): Promise<void> {
-    if (!(await file.attach(file.path))) return
+    if (!(await file.attach(file.currentPath ?? file.path))) return
     await file.skipToEnd()
     this.dirty.add(file)
   }
@@ -293,7 +325,7 @@ export class FileSet {
   }
 
   /** Files named `<name>*` beside it, newest first. */
-  async #siblings(file: TailedFile, listing: Listing): Promise<readonly FoundFile[]> {
+  async #siblings(file: TailedFile, listing: Listing): Promise<FoundFile[]> {
     return (await this.#neighbours(file, listing))
       .filter(({ path, stat }) => stat.kind === 'file' && path.startsWith(file.path))
       .sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs)
@@ -325,8 +357,9 @@ export class FileSet {
   }
 
   #sayUnreadable(path: string, error: unknown): void {
-    if (this.#unreadable.has(path)) return
     this.#unreadable.add(path)
+    if (this.#said.has(path)) return
+    this.#said.add(path)
     this.#parts.count('files.unreadable')
     const message = `${path}: cannot be read (${errorMessage(error)}), and is tried again; ${ACCESS_REMEDY}`
     this.#parts.log.warn({ path }, message)

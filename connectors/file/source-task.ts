@@ -1,4 +1,5 @@
 import {
+  KtsError,
   type PackedPart,
   type SourceBatch,
   type SourceCheckpoint,
@@ -38,6 +39,7 @@ export class FileSourceTask implements SourceTask {
   #nextLookAt = Number.NEGATIVE_INFINITY
   #earliestLookAt = Number.NEGATIVE_INFINITY
   #sayStarted: boolean
+  #sawFiles: boolean
   #wake: (() => void) | undefined
   #hinted = false
 
@@ -45,6 +47,7 @@ export class FileSourceTask implements SourceTask {
     const { files, clock, random, log, count } = context
     this.#options = options
     this.#context = context
+    this.#sawFiles = checkpoints.length > 0
     this.#sayStarted = checkpoints.length === 0 && options['start.position'] === 'end'
     this.#discovery = new Discovery(files, options.paths, options.exclude, log)
     this.#watches = new DirectoryWatches(files, path => this.#hint(path))
@@ -78,6 +81,10 @@ export class FileSourceTask implements SourceTask {
   }
 
   #atEnd(): boolean {
+    if (!this.#sawFiles) {
+      const paths = this.#options.paths.join(', ')
+      throw new KtsError('CONFIG_INVALID', `paths: expected files to read, found none for ${paths}; correct the paths`)
+    }
     return !this.#set.unsettled && this.#set.dirty.size === 0 && this.#nextLookAt > this.#context.clock.monotonic()
   }
 
@@ -90,6 +97,7 @@ export class FileSourceTask implements SourceTask {
     const end = clock.monotonic()
     this.#earliestLookAt = end + Math.max(LOOK_GAP_MS, (end - start) * LOOK_SHARE)
     this.#nextLookAt = Math.max(this.#earliestLookAt, end + this.#options['poll.interval.ms'])
+    if (this.#set.size > 0) this.#sawFiles = true
     this.#context.report({ files: this.#set.size })
   }
 
@@ -124,7 +132,8 @@ export class FileSourceTask implements SourceTask {
         parts.push({ kind: 'packed', topic: this.#options.topic, orderKey: file.id, packed: lines.packed })
       }
       if (lines.bytes > 0) moved.add(file)
-      if (lines.more) ready.add(file)
+      // At the end of a file that will not be waited for there may be a rest without a newline.
+      if (lines.more || (lines.bytes > 0 && this.#options['at.end'] === 'stop')) ready.add(file)
       room -= lines.bytes
     }
     await this.#closeOldest()

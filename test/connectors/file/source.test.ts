@@ -1,0 +1,382 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { MemoryFiles } from '../../../base/memory-files.ts'
+import { ManualClock, SeededRandom } from '../../../runtime/api/index.ts'
+import { Tail, Writer } from './tail-harness.ts'
+
+const LOG = '/logs/app.log'
+const LONG = 'x'.repeat(60)
+
+let clock: ManualClock
+let files: MemoryFiles
+let write: Writer
+
+beforeEach(async () => {
+  clock = new ManualClock()
+  files = new MemoryFiles(new SeededRandom(1), { clock })
+  write = new Writer(files)
+  await files.mkdir('/logs')
+})
+
+async function tailing(options: object = {}): Promise<Tail> {
+  const tail = new Tail(options, { files, clock })
+  await tail.start()
+  return tail
+}
+
+/** Lines enough for a whole head, so that copies can be told. */
+function block(from: number, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${from + i} ${LONG}`)
+}
+const text = (lines: readonly string[]) => lines.map(line => `${line}\n`).join('')
+
+async function restart(tail: Tail, meanwhile: () => Promise<void>): Promise<void> {
+  await tail.stop()
+  await clock.advance(1000)
+  await meanwhile()
+  await tail.start()
+}
+
+describe('lines', () => {
+  it('delivers every byte of a line as it is, and empty lines as records', async () => {
+    await write.append(LOG, 'a\n\nb\rc\r\n\0\xff\xfe\n')
+    const tail = await tailing()
+    await tail.drain()
+    expect(tail.lines).toEqual(['a', '', 'b\rc\r', '\0\xff\xfe'])
+  })
+
+  it('sees a file with one short line', async () => {
+    await write.append(LOG, 'x\n')
+    const tail = await tailing()
+    await tail.drain()
+    expect(tail.lines).toEqual(['x'])
+  })
+
+  it('waits for the end of a partial line, however long that takes', async () => {
+    await write.append(LOG, 'one\ntw')
+    const tail = await tailing()
+    await tail.drain()
+    await clock.advance(10_000_000)
+    await tail.drain()
+    expect(tail.lines).toEqual(['one'])
+    await write.append(LOG, 'o\n')
+    await tail.drain()
+    expect(tail.lines).toEqual(['one', 'two'])
+  })
+
+  it('delivers a line once and whole that was half written at a stop', async () => {
+    await write.append(LOG, 'one\ntw')
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, () => write.append(LOG, 'o\nthree\n'))
+    await tail.drain()
+    expect(tail.lines).toEqual(['one', 'two', 'three'])
+  })
+
+  it.each([4096, 1 << 20])(
+    'leaves out a line that is too long, counts it once, and has the next line right (batch %i)',
+    async bytes => {
+      await write.append(LOG, `a\n${'y'.repeat(900_000)}\nb\n${'z'.repeat(101)}\nc\n${'w'.repeat(100)}\n`)
+      const tail = await tailing({ 'max.line.bytes': 100, 'batch.bytes': bytes })
+      await tail.drain()
+      expect(tail.lines).toEqual(['a', 'b', 'c', 'w'.repeat(100)])
+      expect(tail.context.counts['lines.too.long']).toBe(2)
+    },
+  )
+
+  it('has the next line right when the end of a too long line comes after a restart', async () => {
+    await write.append(LOG, `a\n${'y'.repeat(5000)}`)
+    const tail = await tailing({ 'max.line.bytes': 100 })
+    await tail.drain()
+    await restart(tail, () => write.append(LOG, `${'y'.repeat(5000)}\nb\n`))
+    await tail.drain()
+    expect(tail.lines).toEqual(['a', 'b'])
+    expect(tail.context.counts['lines.too.long']).toBe(1)
+  })
+
+  it('reads lines that are longer than a batch', async () => {
+    const lines = ['a', 'b'.repeat(50_000), 'c'.repeat(10_000), 'd']
+    await write.append(LOG, text(lines))
+    const tail = await tailing({ 'batch.bytes': 4096 })
+    await tail.drain()
+    expect(tail.lines).toEqual(lines)
+  })
+})
+
+describe('positions', () => {
+  it('are behind the records of their batch, at the beginning of a line, in the documented form', async () => {
+    await write.append(LOG, 'one\ntwo\nthr')
+    const tail = await tailing()
+    await tail.poll()
+    const [checkpoint] = [...tail.checkpoints.values()]
+    expect(checkpoint?.partition).toEqual({ file: expect.stringMatching(/^[\w-]{22}$/) })
+    expect(checkpoint?.position).toEqual({
+      v: 1,
+      path: LOG,
+      dev: '1',
+      ino: (await files.stat(LOG)).ino,
+      headLen: 8,
+      headHash: expect.any(String),
+      tailHash: expect.any(String),
+      offset: 8,
+    })
+  })
+
+  it('of a newer version are refused, not guessed at', async () => {
+    const tail = new Tail({}, { files, clock })
+    tail.checkpoints.set('x', { partition: { file: 'x' }, position: { v: 2 } })
+    await expect(tail.start()).rejects.toMatchObject({ code: 'POSITION_LOST' })
+  })
+
+  it('are forgotten an hour after the file is gone, and not before', async () => {
+    await write.append(LOG, 'one\n')
+    const tail = await tailing()
+    await tail.drain()
+    await files.unlink(LOG)
+    await tail.drain()
+    await clock.advance(10_000)
+    await tail.drain()
+    expect(tail.checkpoints.size).toBe(1)
+    await clock.advance(3_600_000)
+    await tail.drain()
+    expect(tail.checkpoints.size).toBe(0)
+  })
+
+  it('start at the end only for files of the very first start', async () => {
+    await write.append(LOG, 'old\npart')
+    const tail = await tailing({ paths: ['/logs/*.log'], 'start.position': 'end' })
+    await tail.drain()
+    await write.append(LOG, 'ial\nnew\n')
+    await write.append('/logs/b.log', 'b1\n')
+    await tail.drain()
+    expect(tail.lines.sort()).toEqual(['b1', 'new', 'partial'])
+    await restart(tail, () => write.append('/logs/c.log', 'c1\n'))
+    await tail.drain()
+    expect(tail.lines).toContain('c1')
+  })
+
+  it('at the end are remembered when there was no file at the first start', async () => {
+    const tail = await tailing({ 'start.position': 'end' })
+    await tail.drain()
+    await restart(tail, () => write.append(LOG, 'written while stopped\n'))
+    await tail.drain()
+    expect(tail.lines).toEqual(['written while stopped'])
+  })
+})
+
+describe('at.end: stop', () => {
+  it('reads to the end, emits the rest as a line and finishes', async () => {
+    await write.append(LOG, 'one\ntwo')
+    const tail = await tailing({ 'at.end': 'stop' })
+    expect(await tail.drain()).toBe('finished')
+    expect(tail.lines).toEqual(['one', 'two'])
+  })
+
+  it('finishes on an empty file', async () => {
+    await write.append(LOG, '')
+    expect(await (await tailing({ 'at.end': 'stop' })).drain()).toBe('finished')
+  })
+
+  it('does not call it finished when the path is wrong', async () => {
+    const tail = await tailing({ 'at.end': 'stop' })
+    await expect(tail.drain()).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  })
+})
+
+describe('rotation', () => {
+  it('by rename: reads the old file to its end and the new one from its beginning, apart', async () => {
+    await write.append(LOG, 'a1\n')
+    const tail = await tailing()
+    await tail.drain()
+    await write.append(LOG, 'a2\n')
+    await files.rename(LOG, `${LOG}.1`)
+    await write.append(`${LOG}.1`, 'a3\n')
+    await write.append(LOG, 'b1\n')
+    await tail.drain()
+    expect([...tail.byFile.values()].sort()).toEqual([['a1', 'a2', 'a3'], ['b1']])
+  })
+
+  it('by rename: emits the last line without newline once the file has not grown for rotate.wait.ms', async () => {
+    await write.append(LOG, 'a1\na2')
+    const tail = await tailing()
+    await tail.drain()
+    await files.rename(LOG, `${LOG}.1`)
+    await tail.drain()
+    expect(tail.lines).toEqual(['a1'])
+    await clock.advance(6000)
+    await tail.drain()
+    expect(tail.lines).toEqual(['a1', 'a2'])
+  })
+
+  it('by rename under a glob that matches rotated names repeats nothing', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing({ paths: [`${LOG}*`] })
+    await tail.drain()
+    for (let i = 1; i <= 3; i++) {
+      await files.rename(LOG, `${LOG}.${4 - i}`)
+      await write.append(LOG, text(block(i * 50, 50)))
+      await tail.drain()
+    }
+    expect(tail.lines).toEqual(block(0, 200))
+  })
+
+  it('by copytruncate: finds what was not read yet in the copy, and the new content under a new id', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await write.append(LOG, text(block(50, 10)))
+    await write.copyTruncate(LOG, `${LOG}.1`)
+    await write.append(LOG, text(block(100, 5)))
+    await tail.drain()
+    expect([...tail.byFile.values()]).toEqual(expect.arrayContaining([block(0, 60), block(100, 5)]))
+    expect(tail.lines.length).toBe(65)
+    expect(tail.context.counts['files.truncated']).toBe(1)
+  })
+
+  it('by copytruncate under a glob that matches the copy repeats nothing', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing({ paths: [`${LOG}*`] })
+    await tail.drain()
+    await write.copy(LOG, `${LOG}.1`)
+    await tail.drain()
+    await write.overwrite(LOG, '')
+    await write.append(LOG, text(block(50, 5)))
+    await tail.drain()
+    expect(tail.lines).toEqual(block(0, 55))
+  })
+
+  it.each([
+    ['the same size', 50],
+    ['a larger size', 80],
+    ['a smaller size', 20],
+  ])('notices a file rewritten to %s', async (_, count) => {
+    await write.append(LOG, text(block(100, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await clock.advance(1000)
+    await write.overwrite(LOG, text(block(200, count)))
+    await tail.drain()
+    expect(tail.lines).toEqual([...block(100, 50), ...block(200, count)])
+  })
+
+  it('while stopped, twice: reads the rest of the old file, the file between and the current one', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, async () => {
+      await write.append(LOG, text(block(50, 10)))
+      await clock.advance(1000)
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(100, 10)))
+      await clock.advance(1000)
+      await files.rename(`${LOG}.1`, `${LOG}.2`)
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(200, 10)))
+    })
+    await tail.drain()
+    expect(tail.lines).toEqual([...block(0, 60), ...block(100, 10), ...block(200, 10)])
+    await restart(tail, async () => {})
+    await tail.drain()
+    expect(tail.lines.length).toBe(80)
+  })
+
+  it('while stopped, by copytruncate: reads the rest in the copy', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, async () => {
+      await write.append(LOG, text(block(50, 10)))
+      await write.copyTruncate(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(100, 100)))
+    })
+    await tail.drain()
+    expect(tail.lines).toEqual([...block(0, 60), ...block(100, 100)])
+  })
+
+  it('that compressed the rest while stopped is said, not passed over', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, async () => {
+      await files.unlink(LOG)
+      await write.append(`${LOG}.1.gz`, 'compressed')
+    })
+    await tail.drain()
+    expect(tail.context.counts['files.rotated.compressed']).toBe(1)
+  })
+
+  it('does not read rotations from before its time', async () => {
+    await write.append(`${LOG}.2`, text(block(900, 20)))
+    await clock.advance(1000)
+    await write.append(LOG, text(block(0, 50)))
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, async () => {
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, 'next\n')
+    })
+    await tail.drain()
+    expect(tail.lines).toEqual([...block(0, 50), 'next'])
+  })
+})
+
+describe('identity', () => {
+  it('reads a file with a used inode from its beginning, 50 times', async () => {
+    const tail = await tailing()
+    const expected: string[] = []
+    const inodes = new Set<string>()
+    for (let i = 0; i < 50; i++) {
+      const lines = block(i * 1000, 3 + (i % 5))
+      await restart(tail, async () => {
+        await write.append(LOG, text(lines))
+        await files.syncDirectory('/logs')
+      })
+      inodes.add((await files.stat(LOG)).ino)
+      expected.push(...lines)
+      await tail.drain()
+      expect(tail.lines).toEqual(expected)
+      await restart(tail, async () => {
+        await files.unlink(LOG)
+        await files.syncDirectory('/logs')
+      })
+    }
+    expect(inodes.size).toBeLessThan(50)
+  })
+
+  it('keeps two files with the same content apart', async () => {
+    await write.append('/logs/a.log', text(block(0, 50)))
+    await write.append('/logs/b.log', text(block(0, 50)))
+    const tail = await tailing({ paths: ['/logs/*.log'] })
+    await tail.drain()
+    expect(tail.lines.length).toBe(100)
+    expect(tail.byFile.size).toBe(2)
+  })
+
+  it('does not let a busy file starve others', async () => {
+    await write.append('/logs/busy.log', text(block(0, 20_000)))
+    await clock.advance(1)
+    await write.append('/logs/quiet.log', 'hello\n')
+    const tail = await tailing({ paths: ['/logs/*.log'], 'batch.bytes': 65_536 })
+    for (let i = 0; i < 3; i++) await tail.poll()
+    expect(tail.lines).toContain('hello')
+  })
+
+  it('follows hundreds more files than it keeps open', async () => {
+    const names = Array.from({ length: 400 }, (_, i) => `/logs/${i}.log`)
+    for (const name of names) await write.append(name, `${name} 1\n`)
+    const tail = await tailing({ paths: ['/logs/*.log'] })
+    await tail.drain()
+    for (const name of names) await write.append(name, `${name} 2\n`)
+    await tail.drain()
+    expect(tail.lines.sort()).toEqual(names.flatMap(name => [`${name} 1`, `${name} 2`]).sort())
+  })
+
+  it('leaves out what is excluded and finds files in new folders', async () => {
+    const tail = await tailing({ paths: ['/logs/**/*.log'], exclude: ['/logs/**/debug.log'] })
+    await tail.drain()
+    await files.mkdir('/logs/deep/er')
+    await write.append('/logs/deep/er/a.log', 'a\n')
+    await write.append('/logs/deep/debug.log', 'no\n')
+    await tail.drain()
+    expect(tail.lines).toEqual(['a'])
+  })
+})
