@@ -1,4 +1,5 @@
 import { crc32c } from '../base/index.ts'
+import { readInt64, writeInt64 } from './int64.ts'
 
 /**
  * The header of a record batch, version 2, read in place (https://kafka.apache.org/documentation/#recordbatch). All
@@ -7,7 +8,7 @@ import { crc32c } from '../base/index.ts'
  */
 export const BATCH_HEADER_BYTES = 61
 
-/** What a batch without records (kept by compaction) or with a broken header claims at least behind its length field. */
+/** The length field counts what is behind it. */
 const LENGTH_FIELD_END = 12
 const CRC_FROM = 21
 const MAGIC = 2
@@ -19,19 +20,8 @@ const CONTROL = 0x20
 /** Set by compaction: the base timestamp is the time from which tombstones go (KIP-534). */
 const DELETE_HORIZON = 0x40
 
-/** -1 is "none"; what passes 2^53 comes out unsafe, and `batchIsSane` refuses it. */
-function int64(bytes: Buffer, at: number): number {
-  return bytes.readInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4)
-}
-
-function setInt64(bytes: Buffer, at: number, value: number): void {
-  const high = Math.floor(value / 2 ** 32)
-  bytes.writeInt32BE(high, at)
-  bytes.writeUInt32BE(value - high * 2 ** 32, at + 4)
-}
-
 export function batchBaseOffset(bytes: Buffer, at: number): number {
-  return int64(bytes, at)
+  return readInt64(bytes, at)
 }
 
 /** Bytes of the whole batch, header included, as its length field says. */
@@ -66,17 +56,17 @@ export function batchHasDeleteHorizon(bytes: Buffer, at: number): boolean {
 }
 
 export function batchLastOffset(bytes: Buffer, at: number): number {
-  return int64(bytes, at) + bytes.readInt32BE(at + 23)
+  return readInt64(bytes, at) + bytes.readInt32BE(at + 23)
 }
 
 /** Milliseconds since the epoch; record times are deltas to it. */
 export function batchBaseTimestamp(bytes: Buffer, at: number): number {
-  return int64(bytes, at + 27)
+  return readInt64(bytes, at + 27)
 }
 
 /** Largest time of a record; -1 where there is none. */
 export function batchMaxTimestamp(bytes: Buffer, at: number): number {
-  return int64(bytes, at + 35)
+  return readInt64(bytes, at + 35)
 }
 
 /** Records in the batch: fewer than offsets after compaction, and 0 where only the header was kept. */
@@ -124,14 +114,14 @@ export function writeBatchHeader(
   rest?: Uint8Array,
 ): void {
   const size = BATCH_HEADER_BYTES + recordsSize + (rest?.length ?? 0)
-  setInt64(bytes, at, header.baseOffset)
+  writeInt64(bytes, at, header.baseOffset)
   bytes.writeInt32BE(size - LENGTH_FIELD_END, at + 8)
   bytes.writeInt32BE(header.leaderEpoch, at + 12)
   bytes[at + 16] = MAGIC
   bytes.writeInt16BE(header.codecId | (header.logAppendTime ? LOG_APPEND_TIME : 0), at + 21)
   bytes.writeInt32BE(header.count - 1, at + 23)
-  setInt64(bytes, at + 27, header.baseTimestamp)
-  setInt64(bytes, at + 35, header.maxTimestamp)
+  writeInt64(bytes, at + 27, header.baseTimestamp)
+  writeInt64(bytes, at + 35, header.maxTimestamp)
   // Producer id, epoch and base sequence: none.
   bytes.fill(0xff, at + 43, at + 57)
   bytes.writeInt32BE(header.count, at + 57)

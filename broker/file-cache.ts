@@ -1,0 +1,104 @@
+import type { FileHandle, Files } from '../base/index.ts'
+
+/** A file held open; `release` once when done. */
+export interface FileLease {
+  readonly file: FileHandle
+  release(): void
+}
+
+interface Entry {
+  readonly path: string
+  readonly opened: Promise<FileHandle>
+  users: number
+  forgotten: boolean
+  closed: Promise<void> | undefined
+  /** Wakes `forget` once the last user is gone. */
+  readonly idle: (() => void)[]
+}
+
+/**
+ * Open files of the log, at most about `openMax` of them: the least recently used is closed first. What is leased stays
+ * open, so a file with unsynced writes is never closed (the kernel may report its failed write to no one else).
+ */
+export class FileCache {
+  readonly files: Files
+  readonly #openMax: number
+  /** By path and mode, least recently used first. */
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(files: Files, openMax: number) {
+    this.files = files
+    this.#openMax = openMax
+  }
+
+  /** Opens `path`, or takes it as it is open already. `read` must exist, `write` creates. */
+  async lease(path: string, mode: 'read' | 'write'): Promise<FileLease> {
+    const writable = this.#entries.get(`write ${path}`)
+    const key = mode === 'read' && writable === undefined ? `read ${path}` : `write ${path}`
+    const entry = this.#entries.get(key) ?? {
+      path,
+      opened: this.files.open(path, mode),
+      users: 0,
+      forgotten: false,
+      closed: undefined,
+      idle: [],
+    }
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    entry.users++
+    try {
+      const file = await entry.opened
+      this.#evict()
+      let released = false
+      const release = () => {
+        if (released) return
+        released = true
+        this.#release(entry)
+      }
+      return { file, release }
+    } catch (error) {
+      entry.users--
+      if (this.#entries.get(key) === entry) this.#entries.delete(key)
+      throw error
+    }
+  }
+
+  /** Closes the file once its users are done; resolves then. A later lease opens whatever has that name by then. */
+  async forget(path: string): Promise<void> {
+    for (const key of [`read ${path}`, `write ${path}`]) {
+      const entry = this.#entries.get(key)
+      if (entry === undefined) continue
+      this.#entries.delete(key)
+      entry.forgotten = true
+      if (entry.users > 0) await new Promise<void>(resolve => entry.idle.push(resolve))
+      await this.#close(entry)
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(entry => this.forget(entry.path)))
+  }
+
+  #release(entry: Entry): void {
+    entry.users--
+    if (entry.users > 0) return
+    for (const wake of entry.idle.splice(0)) wake()
+    if (!entry.forgotten) this.#evict()
+  }
+
+  #evict(): void {
+    if (this.#entries.size <= this.#openMax) return
+    for (const [key, entry] of this.#entries) {
+      if (entry.users > 0) continue
+      this.#entries.delete(key)
+      // Nothing unsynced is behind it, so a failed close loses nothing.
+      this.#close(entry).catch(() => {})
+      if (this.#entries.size <= this.#openMax) return
+    }
+  }
+
+  #close(entry: Entry): Promise<void> {
+    entry.closed ??= entry.opened.then(file => file.close())
+    return entry.closed
+  }
+}

@@ -1,0 +1,135 @@
+import { KtsError, type PackedRecords } from '../base/index.ts'
+import type { ScanPlace } from './batch-scan.ts'
+import type { Isolation, PartitionRead } from './partition-log.ts'
+import { outOfRange } from './reader.ts'
+import type { Hole, Segment } from './segment.ts'
+import { readSegment, type SegmentReadOptions, seekSegment, seekSegmentFrom, seekTime } from './segment-reader.ts'
+
+/** Places that readers are expected at next, so that going on costs no look-up: one for each of so many readers. */
+const HINTS_MAX = 64
+
+export interface LogReaderParts {
+  readonly topic: string
+  readonly partition: number
+  readonly checkCrcs: boolean
+}
+
+interface Hint {
+  readonly segment: Segment
+  readonly position: number
+}
+
+/** The reading end of a partition's segments; any number of reads at a time. */
+export class LogReader {
+  readonly #segments: readonly Segment[]
+  readonly #parts: LogReaderParts
+  readonly #highWatermark: () => number
+  readonly #hints = new Map<number, Hint>()
+
+  constructor(segments: readonly Segment[], parts: LogReaderParts, highWatermark: () => number) {
+    this.#segments = segments
+    this.#parts = parts
+    this.#highWatermark = highWatermark
+  }
+
+  /** As PartitionLog.read. Both isolations read alike until there are transactions. */
+  async read(offset: number, bytesMax: number, _isolation: Isolation): Promise<PartitionRead> {
+    let from = offset
+    for (;;) {
+      this.#checkRange(offset)
+      const highWatermark = this.#highWatermark()
+      if (from >= highWatermark) return { batches: [], nextOffset: from }
+      const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
+      const segment = this.#segments[index]!
+      const options = { ...this.#options(index), bytesMax }
+      try {
+        const read = await this.#readSegment(segment, from, options)
+        if (read !== undefined) return read
+      } catch (error) {
+        // The segment may have been deleted under the read.
+        this.#checkRange(offset)
+        throw error
+      }
+      from = options.offsetEnd
+    }
+  }
+
+  /** As Partition.offsetForTime. */
+  async offsetForTime(timestamp: number): Promise<number | undefined> {
+    for (let i = 0; i < this.#segments.length; i++) {
+      const segment = this.#segments[i]!
+      if (segment.largestTimestamp < timestamp) continue
+      const options = { ...this.#options(i), bytesMax: 1 }
+      let place = await seekTime(segment, timestamp)
+      while (place.position < options.bytesEnd) {
+        const read = await readSegment(segment, place, place.nextOffset, options)
+        if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
+        const found = firstSince(read.batches, timestamp)
+        if (found !== undefined) return found
+        place = { position: read.position, nextOffset: read.nextOffset }
+      }
+    }
+    return undefined
+  }
+
+  /** Undefined when there is nothing in the segment at or behind `offset`. */
+  async #readSegment(segment: Segment, offset: number, options: SegmentReadOptions) {
+    let place = this.#placeOf(segment, offset) ?? (await seekSegment(segment, offset))
+    while (place.position < options.bytesEnd) {
+      const { batches, nextOffset, position, hole } = await readSegment(segment, place, offset, options)
+      if (hole === undefined) {
+        this.#remember(nextOffset, { segment, position })
+        return { batches, nextOffset }
+      }
+      if (offset <= hole.lastOffset) throw this.#corrupt(segment, hole)
+      place = await seekSegmentFrom(segment, { position: hole.end, nextOffset: hole.lastOffset + 1 }, offset)
+    }
+    return undefined
+  }
+
+  /** How far a segment may be read: taken in one moment, since both ends move at once. */
+  #options(index: number): Omit<SegmentReadOptions, 'bytesMax'> {
+    return {
+      offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#highWatermark(),
+      bytesEnd: this.#segments[index]!.readableBytes,
+      checkCrcs: this.#parts.checkCrcs,
+    }
+  }
+
+  #placeOf(segment: Segment, offset: number): ScanPlace | undefined {
+    const hint = this.#hints.get(offset)
+    if (hint === undefined || hint.segment !== segment) return undefined
+    return { position: hint.position, nextOffset: offset }
+  }
+
+  #remember(offset: number, hint: Hint): void {
+    this.#hints.delete(offset)
+    this.#hints.set(offset, hint)
+    if (this.#hints.size > HINTS_MAX) this.#hints.delete(this.#hints.keys().next().value!)
+  }
+
+  #checkRange(offset: number): void {
+    const start = this.#segments[0]!.baseOffset
+    const end = this.#highWatermark()
+    if (offset >= start && offset <= end) return
+    throw outOfRange(this.#parts.topic, this.#parts.partition, offset, start, end)
+  }
+
+  #corrupt(segment: Segment, hole: Hole): KtsError {
+    const { topic, partition } = this.#parts
+    const file = segment.store.path
+    const { position, firstOffset, lastOffset } = hole
+    return new KtsError(
+      'CORRUPT_MESSAGE',
+      `${file} at byte ${position}: the batch with offsets ${firstOffset} to ${lastOffset} is damaged and is served to nobody; restore the file, or go on at offset ${lastOffset + 1}`,
+      { details: { topic, partition, file, position, firstOffset, lastOffset, nextOffset: lastOffset + 1 } },
+    )
+  }
+}
+
+function firstSince(batches: readonly PackedRecords[], timestamp: number): number | undefined {
+  for (const records of batches) {
+    for (let i = 0; i < records.count; i++) if (records.timestamp(i) >= timestamp) return records.offset(i)
+  }
+  return undefined
+}

@@ -1,0 +1,209 @@
+import { errorCode, type FileStat, type Files } from '../base/index.ts'
+import { BATCH_HEADER_BYTES, batchIsSane, batchLastOffset, batchMaxTimestamp, batchSize } from './batch.ts'
+import { findNextBatch, type ScanPlace, scanBatches } from './batch-scan.ts'
+import type { FileCache } from './file-cache.ts'
+import { OFFSET_ENTRY_BYTES, type OffsetEntry } from './offset-index.ts'
+import { type Hole, offsetName, Segment } from './segment.ts'
+import { TIME_ENTRY_BYTES, type TimeEntry } from './time-index.ts'
+
+/** What opening a segment found and did. */
+export interface SegmentRecovery {
+  /** Path of the log file. */
+  readonly file: string
+  /** Bytes of a torn tail that were cut. */
+  readonly truncatedBytes: number
+  /** Damage that stays and is served to nobody. */
+  readonly holes: readonly Hole[]
+  readonly indexesRebuilt: boolean
+}
+
+export interface SegmentPlan {
+  readonly directory: string
+  readonly baseOffset: number
+  /** Base offset of the next segment; infinite for the last one. */
+  readonly offsetEnd: number
+  /** Everything below was synced, so it is whole or damaged, never torn; infinite after a clean stop. */
+  readonly syncedOffset: number
+  /** Checksums are tried from here on; infinite after a clean stop. */
+  readonly checkFrom: number
+  readonly indexIntervalBytes: number
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+interface Start {
+  /** Where the walk begins. */
+  readonly place: ScanPlace
+  /** Batches up to here are in the indexes already. */
+  readonly indexedTo: number
+  readonly largest: TimeEntry | undefined
+}
+
+/**
+ * Opens a segment as it was left. What lies below `checkFrom` costs a look at the end of the indexes and the batches
+ * behind it; what lies beyond is read in full. Bad bytes that were never synced, with nothing good behind them, are a
+ * torn tail and are cut; other bad bytes stay, as a hole, and what is behind them stays readable. Indexes that cannot be
+ * those of this log are built again.
+ */
+export async function openSegment(
+  cache: FileCache,
+  plan: SegmentPlan,
+): Promise<{ segment: Segment; recovery: SegmentRecovery }> {
+  const { segment, aligned } = await statSegment(cache, plan)
+  const start = aligned ? await trustedStart(segment, plan) : undefined
+  const entriesBefore = segment.offsetIndex.file.count
+  let truncatedBytes = await walk(segment, plan, start)
+  let rebuilt = start === undefined && segment.bytes > 0
+  const lastTime = await segment.timeIndex.last()
+  if (start !== undefined && lastTime !== undefined && lastTime.offset >= segment.nextOffset) {
+    // The time index knows of records that the log does not have.
+    truncatedBytes += await walk(segment, plan, undefined)
+    rebuilt = true
+  }
+  const indexesRebuilt = rebuilt || (entriesBefore === 0 && segment.offsetIndex.file.count > 0)
+  await settle(segment, plan, indexesRebuilt || truncatedBytes > 0)
+  return { segment, recovery: { file: segment.store.path, truncatedBytes, holes: [...segment.holes], indexesRebuilt } }
+}
+
+async function statSegment(cache: FileCache, plan: SegmentPlan): Promise<{ segment: Segment; aligned: boolean }> {
+  const stem = `${plan.directory}/${offsetName(plan.baseOffset)}`
+  const log = await cache.files.stat(`${stem}.log`)
+  const offsets = (await statOrNothing(cache.files, `${stem}.index`))?.size ?? 0
+  const times = (await statOrNothing(cache.files, `${stem}.timeindex`))?.size ?? 0
+  const sizes = {
+    log: log.size,
+    offsetEntries: Math.floor(offsets / OFFSET_ENTRY_BYTES),
+    timeEntries: Math.floor(times / TIME_ENTRY_BYTES),
+  }
+  const segment = new Segment(plan.directory, plan.baseOffset, cache, sizes, { lastAppend: log.mtimeMs, now: plan.now })
+  await segment.timeIndex.load()
+  return { segment, aligned: offsets % OFFSET_ENTRY_BYTES === 0 && times % TIME_ENTRY_BYTES === 0 }
+}
+
+async function statOrNothing(files: Files, path: string): Promise<FileStat | undefined> {
+  try {
+    return await files.stat(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * Where the walk may begin, by indexes that agree with the log; undefined when they do not. Entries beyond `checkFrom`
+ * were never synced and are dropped; the walk makes them again.
+ */
+async function trustedStart(segment: Segment, plan: SegmentPlan): Promise<Start | undefined> {
+  const { offsetIndex, timeIndex } = segment
+  if (plan.checkFrom < plan.offsetEnd) {
+    const count = await offsetIndex.countUpTo(plan.checkFrom - 1)
+    if (count < offsetIndex.file.count) await offsetIndex.file.truncate(count)
+    const kept = await timeIndex.countUpTo((await offsetIndex.last())?.lastOffset ?? -1)
+    if (kept < timeIndex.file.count) await timeIndex.truncate(kept)
+  }
+  const entry = await offsetIndex.last()
+  const time = await timeIndex.last()
+  if (time === undefined ? offsetIndex.file.count > 0 : !(await timeIsPlausible(segment, time))) return undefined
+  if (entry === undefined) {
+    if (time === undefined && plan.checkFrom >= plan.offsetEnd && segment.bytes > 0) return undefined
+    return { place: { position: 0, nextOffset: segment.baseOffset }, indexedTo: -1, largest: time }
+  }
+  if (!(await entryHolds(segment, entry))) return undefined
+  // A time index that was cut looks like one of a log whose records went back in time: look at the batches in between.
+  const from = time !== undefined && time.offset < entry.lastOffset ? await offsetIndex.floor(time.offset) : entry
+  if (from !== undefined && from !== entry && !(await entryHolds(segment, from))) return undefined
+  const position = from?.position ?? 0
+  return { place: { position, nextOffset: segment.baseOffset }, indexedTo: entry.lastOffset, largest: time }
+}
+
+/** A zeroed or preallocated end has entries at time 0 for the base offset behind others. */
+async function timeIsPlausible(segment: Segment, time: TimeEntry): Promise<boolean> {
+  const before = await segment.timeIndex.entry(segment.timeIndex.file.count - 2)
+  const later = before === undefined || (time.timestamp > before.timestamp && time.offset >= before.offset)
+  return later && time.timestamp >= 0 && Number.isSafeInteger(time.timestamp)
+}
+
+/** Whether the batch of an index entry is where the entry says. */
+async function entryHolds(segment: Segment, entry: OffsetEntry): Promise<boolean> {
+  // The first batch never gets an entry, so position 0 is a zeroed one.
+  if (entry.position === 0) return false
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  if ((await segment.store.read(header, 0, header.length, entry.position)) < header.length) return false
+  return batchIsSane(header, 0) && batchLastOffset(header, 0) === entry.lastOffset
+}
+
+/** Walks from `start`, or from the beginning with empty indexes; answers how many bytes of a torn tail were cut. */
+async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefined): Promise<number> {
+  if (start === undefined) {
+    await segment.offsetIndex.file.truncate(0)
+    await segment.timeIndex.truncate(0)
+  }
+  const indexedTo = start?.indexedTo ?? -1
+  const takeNote = async (bytes: Buffer, at: number, position: number) => {
+    const lastOffset = batchLastOffset(bytes, at)
+    const maxTimestamp = batchMaxTimestamp(bytes, at)
+    const size = batchSize(bytes, at)
+    if (lastOffset < indexedTo) segment.observe(lastOffset, maxTimestamp)
+    else await segment.learn(lastOffset, maxTimestamp, position, size, plan.indexIntervalBytes)
+    return true
+  }
+  segment.recall(await firstTimestamp(segment), start?.largest)
+  segment.holes.length = 0
+  let place = start?.place ?? { position: 0, nextOffset: segment.baseOffset }
+  const end = segment.bytes
+  const synced = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < plan.checkFrom
+  place = await scanBatches(segment.store, place, end, false, (bytes, at, position) =>
+    synced(bytes, at) ? takeNote(bytes, at, position) : false,
+  )
+  for (;;) {
+    place = await scanBatches(segment.store, place, end, Number.isFinite(plan.checkFrom), takeNote)
+    if (place.position === end) return 0
+    const next = await findNextBatch(segment.store, place, end, plan.offsetEnd)
+    const torn =
+      next === undefined && plan.offsetEnd === Number.POSITIVE_INFINITY && place.nextOffset >= plan.syncedOffset
+    if (torn) {
+      await segment.store.truncate(place.position)
+      return end - place.position
+    }
+    const lastOffset = next === undefined ? await lastOffsetLost(segment, plan, place) : next.nextOffset - 1
+    segment.holes.push({
+      position: place.position,
+      end: next?.position ?? end,
+      firstOffset: place.nextOffset,
+      lastOffset,
+    })
+    if (next === undefined) {
+      if (lastOffset >= place.nextOffset) segment.observe(lastOffset, -1)
+      return 0
+    }
+    place = next
+  }
+}
+
+async function firstTimestamp(segment: Segment): Promise<number> {
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  if ((await segment.store.read(header, 0, header.length, 0)) < header.length || !batchIsSane(header, 0)) return -1
+  return batchMaxTimestamp(header, 0)
+}
+
+/** The last offset that damage at the end of a segment may have held: none of them may be given again. */
+async function lastOffsetLost(segment: Segment, plan: SegmentPlan, place: ScanPlace): Promise<number> {
+  if (Number.isFinite(plan.offsetEnd)) return plan.offsetEnd - 1
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  const whole = (await segment.store.read(header, 0, header.length, place.position)) === header.length
+  const claimed = whole && batchIsSane(header, 0) ? batchLastOffset(header, 0) : place.nextOffset
+  const synced = Number.isFinite(plan.syncedOffset) ? plan.syncedOffset - 1 : -1
+  return Math.max(claimed, place.nextOffset, synced)
+}
+
+/** Makes durable what may be served from now on, and writes out what was rebuilt. */
+async function settle(segment: Segment, plan: SegmentPlan, changed: boolean): Promise<void> {
+  const unsynced = plan.checkFrom < plan.offsetEnd
+  if (Number.isFinite(plan.offsetEnd)) {
+    if (changed || unsynced) {
+      await segment.finishIndexes()
+      await segment.datasync()
+    }
+  } else if (changed || unsynced) await segment.store.datasync()
+  segment.readableBytes = segment.bytes
+}

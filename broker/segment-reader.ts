@@ -1,0 +1,168 @@
+import type { PackedRecords } from '../base/index.ts'
+import {
+  BATCH_HEADER_BYTES,
+  batchBaseOffset,
+  batchChecksumHolds,
+  batchIsControl,
+  batchIsSane,
+  batchLastOffset,
+  batchMaxTimestamp,
+  batchSize,
+} from './batch.ts'
+import { batchRecords } from './batch-records.ts'
+import { findNextBatch, offsetIsShifted, type ScanPlace, scanBatches } from './batch-scan.ts'
+import type { OffsetEntry } from './offset-index.ts'
+import type { Hole, Segment } from './segment.ts'
+
+/** What is read at once while looking for the batch of an offset, to have its header at least. */
+const READ_BYTES_MIN = 4 << 10
+
+export interface SegmentRead {
+  readonly batches: PackedRecords[]
+  /** Where reading goes on. */
+  readonly nextOffset: number
+  readonly position: number
+  /** Damage that stopped the read before its first batch. */
+  readonly hole: Hole | undefined
+}
+
+export interface SegmentReadOptions {
+  /** Base offset of the next segment, or the high watermark, and the bytes that were readable with it. */
+  readonly offsetEnd: number
+  readonly bytesEnd: number
+  readonly bytesMax: number
+  readonly checkCrcs: boolean
+}
+
+/** The position of the batch that holds `offset`, or of the first one behind it; of damage that is met before. */
+export async function seekSegment(segment: Segment, offset: number): Promise<ScanPlace> {
+  const entry = await segment.offsetIndex.floor(offset)
+  const indexed = entry === undefined ? undefined : await placeOfEntry(segment, entry)
+  return seekSegmentFrom(segment, indexed ?? { position: 0, nextOffset: segment.baseOffset }, offset)
+}
+
+/** Likewise, not looking before `place`. */
+export function seekSegmentFrom(segment: Segment, place: ScanPlace, offset: number): Promise<ScanPlace> {
+  const isBefore = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < offset
+  return scanBatches(segment.store, place, segment.readableBytes, false, isBefore)
+}
+
+/** An index is a hint: without a checksum it may be anything. */
+async function placeOfEntry(segment: Segment, entry: OffsetEntry): Promise<ScanPlace | undefined> {
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  if (entry.position + header.length > segment.readableBytes) return undefined
+  await segment.store.read(header, 0, header.length, entry.position)
+  if (!batchIsSane(header, 0) || batchLastOffset(header, 0) !== entry.lastOffset) return undefined
+  return { position: entry.position, nextOffset: batchBaseOffset(header, 0) }
+}
+
+/**
+ * Reads whole batches from `place` on, up to `bytesMax` but at least one; records below `offset` are cut off. Control
+ * batches give no records. Stops in front of damage, and tells it when it is the first thing there.
+ */
+export async function readSegment(
+  segment: Segment,
+  place: ScanPlace,
+  offset: number,
+  options: SegmentReadOptions,
+): Promise<SegmentRead> {
+  const end = options.bytesEnd
+  const batches: PackedRecords[] = []
+  let { position, nextOffset: expected } = place
+  let nextOffset = offset
+  const chunk = await readChunk(segment, position, end, options.bytesMax)
+  for (let at = 0; position < end; ) {
+    const whole = wholeBatch(chunk, at, end - position)
+    if (whole === 'later') break
+    if (whole === 'bad' || !(await batchHolds(segment, chunk, at, { position, nextOffset: expected }, options))) {
+      if (position > place.position) break
+      return { batches, nextOffset, position, hole: await findHole(segment, place, options) }
+    }
+    const lastOffset = batchLastOffset(chunk, at)
+    if (!batchIsControl(chunk, at) && lastOffset >= offset) {
+      const records = await batchRecords(chunk, at)
+      const from = firstFrom(records, offset)
+      if (from < records.count) batches.push(records.slice(from, records.count))
+    }
+    const size = batchSize(chunk, at)
+    expected = lastOffset + 1
+    nextOffset = Math.max(offset, expected)
+    at += size
+    position += size
+  }
+  return { batches, nextOffset, position, hole: undefined }
+}
+
+/** Checksum, and the base offset that it does not cover. */
+async function batchHolds(
+  segment: Segment,
+  chunk: Buffer,
+  at: number,
+  place: ScanPlace,
+  options: SegmentReadOptions,
+): Promise<boolean> {
+  if (options.checkCrcs && !batchChecksumHolds(chunk, at)) return false
+  const baseOffset = batchBaseOffset(chunk, at)
+  if (baseOffset < place.nextOffset || batchLastOffset(chunk, at) >= options.offsetEnd) return false
+  if (baseOffset === place.nextOffset) return true
+  return !(await offsetIsShifted(segment.store, place.position, place.nextOffset, options.bytesEnd))
+}
+
+/** As many bytes as asked for, or one batch where it is larger than that. */
+async function readChunk(segment: Segment, position: number, end: number, bytesMax: number): Promise<Buffer> {
+  const wanted = Math.min(Math.max(bytesMax, READ_BYTES_MIN), end - position)
+  let chunk = Buffer.allocUnsafeSlow(wanted)
+  let length = await segment.store.read(chunk, 0, wanted, position)
+  if (length < BATCH_HEADER_BYTES || !batchIsSane(chunk, 0)) return chunk.subarray(0, length)
+  const first = batchSize(chunk, 0)
+  if (first <= length || first > end - position) return chunk.subarray(0, length)
+  const larger = Buffer.allocUnsafeSlow(first)
+  chunk.copy(larger, 0, 0, length)
+  length += await segment.store.read(larger, length, first - length, position + length)
+  chunk = larger
+  return chunk.subarray(0, length)
+}
+
+/** Whether a batch lies whole at `at`, begins in the chunk and goes on behind it, or cannot be one. */
+function wholeBatch(chunk: Buffer, at: number, bytesLeft: number): 'whole' | 'later' | 'bad' {
+  const inChunk = chunk.length - at
+  if (inChunk < BATCH_HEADER_BYTES) return bytesLeft < BATCH_HEADER_BYTES || at === 0 ? 'bad' : 'later'
+  if (!batchIsSane(chunk, at) || batchSize(chunk, at) > bytesLeft) return 'bad'
+  if (batchSize(chunk, at) <= inChunk) return 'whole'
+  return at === 0 ? 'bad' : 'later'
+}
+
+/** What is damaged from `place` on; found once and remembered. */
+async function findHole(segment: Segment, place: ScanPlace, options: SegmentReadOptions): Promise<Hole> {
+  const known = segment.holes.find(hole => hole.position === place.position)
+  if (known !== undefined) return known
+  const { offsetEnd, bytesEnd } = options
+  const next = await findNextBatch(segment.store, place, bytesEnd, offsetEnd)
+  const hole = {
+    position: place.position,
+    end: next?.position ?? bytesEnd,
+    firstOffset: place.nextOffset,
+    lastOffset: (next?.nextOffset ?? offsetEnd) - 1,
+  }
+  segment.holes.push(hole)
+  return hole
+}
+
+function firstFrom(records: PackedRecords, offset: number): number {
+  if (records.baseOffset >= offset) return 0
+  if (records.offsetDeltas === undefined) return Math.min(records.count, offset - records.baseOffset)
+  let i = 0
+  while (i < records.count && records.offset(i) < offset) i++
+  return i
+}
+
+/**
+ * Where the first record at or after `timestamp` may be: the first batch that has one. Damage on the way is where the
+ * answer may be, so the search ends there; the end of what is readable when there is neither.
+ */
+export async function seekTime(segment: Segment, timestamp: number): Promise<ScanPlace> {
+  const before = await segment.timeIndex.before(timestamp)
+  const start = await seekSegment(segment, before === undefined ? segment.baseOffset : before.offset + 1)
+  const isBefore = (bytes: Buffer, at: number) => batchMaxTimestamp(bytes, at) < timestamp || batchIsControl(bytes, at)
+  return scanBatches(segment.store, start, segment.readableBytes, false, isBefore)
+}

@@ -1,0 +1,88 @@
+import type { FileHandle } from '../base/index.ts'
+import type { FileCache, FileLease } from './file-cache.ts'
+
+/**
+ * An append-only file. Its handle stays open from the first write to the sync that covers it: only that handle is sure to
+ * hear that a write-back failed.
+ */
+export class Store {
+  readonly path: string
+  readonly #cache: FileCache
+  #size: number
+  #writes = 0
+  #unsynced: Promise<FileLease> | undefined
+
+  constructor(path: string, cache: FileCache, size: number) {
+    this.path = path
+    this.#cache = cache
+    this.#size = size
+  }
+
+  /** Bytes of whole appends. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Writes behind the last append. After a rejection the file may hold a part of it: `truncate` to the old size. */
+  async append(buffers: readonly Uint8Array[], bytes: number): Promise<void> {
+    // Counted first: a sync that ends in between must not let the handle go.
+    this.#writes++
+    const file = await this.#writable()
+    await file.write(buffers, this.#size)
+    this.#size += bytes
+  }
+
+  /** Reads as many of `length` bytes as there are at `position`; answers how many. */
+  async read(into: Uint8Array, at: number, length: number, position: number): Promise<number> {
+    const lease = await this.#cache.lease(this.path, 'read')
+    try {
+      let done = 0
+      while (done < length) {
+        const read = await lease.file.read(into, at + done, length - done, position + done)
+        if (read === 0) break
+        done += read
+      }
+      return done
+    } finally {
+      lease.release()
+    }
+  }
+
+  /** fdatasync of all that was appended before the call. A rejection is final: see FileHandle.datasync. */
+  async datasync(): Promise<void> {
+    const writes = this.#writes
+    const file = await this.#writable()
+    await file.datasync()
+    if (writes === this.#writes) await this.#release()
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.#writes++
+    const file = await this.#writable()
+    await file.truncate(size)
+    this.#size = size
+  }
+
+  /** Closes the file; what is not synced may be lost. */
+  async close(): Promise<void> {
+    await this.#release()
+    await this.#cache.forget(this.path)
+  }
+
+  async #writable(): Promise<FileHandle> {
+    this.#unsynced ??= this.#cache.lease(this.path, 'write')
+    try {
+      return (await this.#unsynced).file
+    } catch (error) {
+      // Out of descriptors, perhaps: the next call may do better.
+      this.#unsynced = undefined
+      throw error
+    }
+  }
+
+  async #release(): Promise<void> {
+    const unsynced = this.#unsynced
+    this.#unsynced = undefined
+    ;(await unsynced)?.release()
+  }
+}
