@@ -76,7 +76,7 @@ export async function startConfig(config: WorkerConfig, log: Logger): Promise<Pi
       // There is no cluster: the engine's name stands where Connect has the cluster's id.
       clusterId: broker.engine,
     })
-    await broker.owner.setAddress(rest.url)
+    await broker.setAddress(rest.url)
   } catch (error) {
     await worker?.stop()
     await broker.close()

@@ -8,6 +8,7 @@ export const STATUS_COLUMNS: readonly Column[] = [
   { title: 'RECORDS IN', align: 'right' },
   { title: 'OUT', align: 'right' },
   { title: 'BYTES IN', align: 'right' },
+  { title: 'OUT', align: 'right' },
   { title: 'LAG', align: 'right' },
   { title: 'ERRORS', align: 'right' },
 ]
@@ -26,6 +27,7 @@ export function statusRow(connector: ConnectorStatus): readonly string[] {
     formatCount(counters.recordsRead),
     formatCount(recordsOut(connector)),
     formatBytes(counters.bytesRead),
+    formatBytes(counters.bytesOut),
     lag === undefined ? '' : formatCount(lag),
     formatCount(counters.errors),
   ]

@@ -9,7 +9,7 @@ const PLAIN = pc.createColors(false)
 
 /** A terminal just clever enough: newline, cursor up, clear to the end. */
 class FakeScreen {
-  readonly columns = 100
+  readonly columns = 120
   readonly rows: number
   lines: string[] = ['']
   #row = 0
@@ -36,7 +36,7 @@ class FakeScreen {
 
 function at(recordsRead: number, facts: Record<string, string> = {}) {
   const zero = connectorStatus('access-log').counters
-  const counters = { ...zero, recordsRead, recordsLogged: recordsRead, bytesRead: recordsRead * 1024 }
+  const counters = { ...zero, recordsRead, recordsLogged: recordsRead, bytesRead: recordsRead * 1024, bytesOut: 1 }
   return workerStatus([connectorStatus('access-log', { counters, facts })])
 }
 
@@ -49,7 +49,7 @@ it('draws over itself, with rates since the last time', async () => {
   await clock.advance(2000)
   live.show(at(3000, { 'last object': 's3://logs/a.json' }))
   expect(screen.lines).toHaveLength(height + 1)
-  expect(screen.lines[2]).toMatch(/^access-log +file source +RUNNING +3,000 +3,000 +2.9 MiB +0 +1,500 +1,500 +1.5 MiB$/)
+  expect(screen.lines[2]).toMatch(/^access-log +file source +RUNNING +3,000 +3,000 +2.9 MiB +1 B +0 +1,500 +1,500 +1.5 MiB$/)
   expect(screen.lines.join('\n')).toContain('access-log last object: s3://logs/a.json')
 })
 
