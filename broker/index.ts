@@ -9,3 +9,4 @@ export {
   type TopicSettings,
 } from './topic-configs.ts'
 export { type OwnerRecord, readOwner } from './owner.ts'
+export { type EmbeddedBroker, type EmbeddedOptions, type EmbeddedParts, openEmbeddedBroker } from './embedded.ts'

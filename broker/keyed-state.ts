@@ -58,6 +58,7 @@ export class KeyedState {
   /** The map holds everything before this offset. */
   #offset = 0
   #snapshotOffset = 0
+  #snapshotDue = false
   #writing: Promise<void> | undefined
 
   static async open(parts: KeyedStateParts): Promise<KeyedState> {
@@ -84,10 +85,11 @@ export class KeyedState {
     while (this.#writing !== undefined) await this.#writing
   }
 
-  /** Writes the snapshot if there is anything new. */
+  /** Writes the snapshot if there is anything new. A failure is only logged: the snapshot is no more than a shortcut. */
   async snapshot(): Promise<void> {
+    this.#snapshotDue = true
+    this.#writing ??= this.#writeWaiting()
     await this.settled()
-    if (this.#snapshotOffset !== this.#offset) await this.#writeSnapshot()
   }
 
   async #load(): Promise<void> {
@@ -164,17 +166,21 @@ export class KeyedState {
   }
 
   async #writeWaiting(): Promise<void> {
-    for (let lot = this.#waiting.splice(0); lot.length > 0; lot = this.#waiting.splice(0)) {
-      try {
-        await this.#write(lot.flatMap(waiting => waiting.records))
-        for (const { resolve } of lot) resolve()
-      } catch (error) {
-        for (const { reject } of lot) reject(error)
-        continue
-      }
+    while (this.#waiting.length > 0 || this.#snapshotDue) {
+      await this.#writeLot(this.#waiting.splice(0))
       await this.#tidy()
     }
     this.#writing = undefined
+  }
+
+  async #writeLot(lot: readonly Waiting[]): Promise<void> {
+    if (lot.length === 0) return
+    try {
+      await this.#write(lot.flatMap(waiting => waiting.records))
+      for (const { resolve } of lot) resolve()
+    } catch (error) {
+      for (const { reject } of lot) reject(error)
+    }
   }
 
   async #write(records: readonly StateRecord[]): Promise<void> {
@@ -192,7 +198,9 @@ export class KeyedState {
   async #tidy(): Promise<void> {
     const { log, topic, logger, snapshotEvery = 10_000, rewriteAbove = 32 << 20 } = this.#parts
     const rewrite = log.sizeBytes > rewriteAbove && log.sizeBytes > 8 * this.#bytes
-    if (!rewrite && this.#offset - this.#snapshotOffset < snapshotEvery) return
+    const due = this.#snapshotDue ? 1 : snapshotEvery
+    this.#snapshotDue = false
+    if (!rewrite && this.#offset - this.#snapshotOffset < due) return
     try {
       const start = this.#offset
       if (rewrite && this.#entries.size > 0) await this.#write([...this.#entries.values()])

@@ -32,6 +32,24 @@ export async function readTopics(files: Files, path: string): Promise<Map<string
   )
 }
 
+/**
+ * The topics whose folders lie in a data directory, for when the list is lost: id and partitions are in the folders, the
+ * settings are not.
+ */
+export async function findTopics(files: Files, directory: string): Promise<Map<string, TopicEntry>> {
+  const topics = new Map<string, TopicEntry>()
+  for (const name of [...(await files.list(directory))].sort()) {
+    const [, topic, partition] = /^([A-Za-z0-9._-]+)-(\d{1,5})$/.exec(name) ?? []
+    if (topic === undefined) continue
+    const metadata = (await readWhole(files, `${directory}/${name}/partition.metadata`))?.toString('latin1')
+    const id = /^topic_id: ([A-Za-z0-9_-]{22})$/m.exec(metadata ?? '')?.[1]
+    if (id === undefined) continue
+    const partitions = Math.max(topics.get(topic)?.partitions ?? 0, Number(partition) + 1)
+    topics.set(topic, { id, partitions, configs: {} })
+  }
+  return topics
+}
+
 function isEntry({ id, partitions, configs }: TopicEntry): boolean {
   return (
     typeof id === 'string' &&

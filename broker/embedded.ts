@@ -1,0 +1,352 @@
+import {
+  type Clock,
+  errorCode,
+  type Files,
+  KtsError,
+  type Logger,
+  type Processes,
+  type Random,
+  systemProcesses,
+  writeWhole,
+} from '../base/index.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { makeDirectory } from './directory.ts'
+import { FileCache } from './file-cache.ts'
+import { GroupMembers } from './group-members.ts'
+import { GroupOffsets } from './groups.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { KeyedState, type StateView } from './keyed-state.ts'
+import { readOffsetCheckpoint } from './offset-checkpoint.ts'
+import { Owner } from './owner.ts'
+import type {
+  Broker,
+  Checkpoint,
+  Consumer,
+  GroupOffset,
+  PartitionDescription,
+  Reader,
+  ReadOptions,
+  ReadResult,
+  Subscription,
+  TopicDescription,
+  TopicSpec,
+  Writer,
+} from './port.ts'
+import { readPartition } from './read-partition.ts'
+import { GroupReader, type ReaderHost } from './reader.ts'
+import { describeTopic, TopicStore } from './topic-store.ts'
+import { Writers } from './transaction.ts'
+
+/** Kafka's: a log that has it was closed in good order. */
+const CLEAN_MARKER = '.kafka_cleanshutdown'
+const OFFSETS_TOPIC = '__consumer_offsets'
+const CHECKPOINTS_TOPIC = 'connect-offsets'
+
+/** Small segments, so that what is superseded can go soon. */
+const STATE_CONFIGS = {
+  'cleanup.policy': 'compact',
+  'segment.bytes': String(4 << 20),
+  'max.message.bytes': String(16 << 20),
+}
+
+/** The `broker:` options (runtime/config/common-options.ts) that concern this engine. */
+export interface EmbeddedOptions {
+  readonly 'num.partitions': number
+  readonly 'log.disk.reserve.bytes': number
+  readonly 'log.retention.check.interval.ms': number
+  readonly 'log.read.check.crcs': boolean
+  readonly 'log.open.files.max': number
+}
+
+export interface EmbeddedParts {
+  /** Absolute; created when missing. */
+  readonly directory: string
+  readonly options: EmbeddedOptions
+  readonly files: Files
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  /** Who runs, as the operating system says. */
+  readonly processes?: Processes
+}
+
+/** What only the embedded engine has. */
+export interface EmbeddedBroker extends Broker {
+  /** Tells other processes of this host, through the owner file, where the worker's REST API answers. */
+  setAddress(url: string): Promise<void>
+}
+
+/**
+ * Opens a data directory, which belongs to this process until `close`. Rejects with DATA_DIR_IN_USE, STORAGE_FAILED,
+ * CORRUPT_MESSAGE, and leaves nothing open then.
+ */
+export async function openEmbeddedBroker(parts: EmbeddedParts): Promise<EmbeddedBroker> {
+  const { directory, files, clock, log, processes = systemProcesses } = parts
+  await makeDirectory(files, `${directory}/meta/state`)
+  const owner = await Owner.take({ files, directory: `${directory}/meta`, clock, processes, logger: log })
+  try {
+    return await openOwned(parts, owner)
+  } catch (error) {
+    await owner.release().catch(() => undefined)
+    throw error
+  }
+}
+
+async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBroker> {
+  const { directory, options, files, clock, random, log } = parts
+  const marker = `${directory}/${CLEAN_MARKER}`
+  const clean = await exists(files, marker)
+  if (!clean && (await exists(files, `${directory}/meta/topics.json`)))
+    log.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
+  const topics = await TopicStore.open({
+    directory,
+    files,
+    clock,
+    random,
+    logger: log,
+    cache: new FileCache(files, options['log.open.files.max']),
+    checkCrcs: options['log.read.check.crcs'],
+    partitionsDefault: options['num.partitions'],
+    internal: new Map([OFFSETS_TOPIC, CHECKPOINTS_TOPIC].map(name => [name, STATE_CONFIGS])),
+    recoveryPoints: await readOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`),
+    clean,
+  })
+  try {
+    // From the first write on, only a close in good order may say that all is well.
+    if (clean) {
+      await files.unlink(marker)
+      await files.syncDirectory(directory)
+    }
+    const offsets = new GroupOffsets()
+    const checkpoints = new Checkpoints()
+    const states = {
+      offsets: await openState(parts, topics, OFFSETS_TOPIC, offsets),
+      checkpoints: await openState(parts, topics, CHECKPOINTS_TOPIC, checkpoints),
+    }
+    const broker = new Embedded(parts, owner, topics, { offsets, checkpoints }, states)
+    await broker.start()
+    return broker
+  } catch (error) {
+    await topics.close().catch(() => undefined)
+    throw error
+  }
+}
+
+function openState({ directory, files, log }: EmbeddedParts, topics: TopicStore, topic: string, view: StateView) {
+  return KeyedState.open({
+    topic,
+    topicId: topics.topic(topic)!.entry.id,
+    log: topics.partition(topic, 0),
+    view,
+    files,
+    snapshotPath: `${directory}/meta/state/${topic}.json`,
+    logger: log,
+  })
+}
+
+async function exists(files: Files, path: string): Promise<boolean> {
+  try {
+    await files.stat(path)
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** The log on local disk, in this process. Everything that decides lives in the files it puts together. */
+class Embedded implements EmbeddedBroker {
+  readonly engine = 'embedded'
+  readonly #owner: Owner
+  readonly #parts: EmbeddedParts
+  readonly #topics: TopicStore
+  readonly #views: { readonly offsets: GroupOffsets; readonly checkpoints: Checkpoints }
+  readonly #states: { readonly offsets: KeyedState; readonly checkpoints: KeyedState }
+  readonly #members: GroupMembers
+  readonly #writers: Writers
+  readonly #readerHost: ReaderHost
+  readonly #readers = new Set<GroupReader>()
+  readonly #housekeeping: Housekeeping
+  readonly #closing = new AbortController()
+  #closed: Promise<void> | undefined
+
+  constructor(
+    parts: EmbeddedParts,
+    owner: Owner,
+    topics: TopicStore,
+    views: { readonly offsets: GroupOffsets; readonly checkpoints: Checkpoints },
+    states: { readonly offsets: KeyedState; readonly checkpoints: KeyedState },
+  ) {
+    this.#parts = parts
+    this.#owner = owner
+    this.#topics = topics
+    this.#views = views
+    this.#states = states
+    this.#members = new GroupMembers(() => topics.all().map(describeTopic))
+    this.#housekeeping = this.#makeHousekeeping()
+    this.#writers = this.#makeWriters()
+    this.#readerHost = {
+      clock: parts.clock,
+      members: this.#members,
+      log: (topic, partition) => topics.partition(topic, partition),
+      committedOffset: (group, topic, partition) => views.offsets.offset(group, topic, partition),
+      checkOpen: () => this.#checkOpen(),
+    }
+  }
+
+  async start(): Promise<void> {
+    await this.#raiseEnds()
+    await this.#housekeeping.start()
+  }
+
+  async ensureTopic(spec: TopicSpec): Promise<TopicDescription> {
+    this.#checkOpen()
+    const topic = await this.#topics.ensure(spec)
+    this.#members.topicsChanged()
+    return describeTopic(topic)
+  }
+
+  async topic(name: string): Promise<TopicDescription | undefined> {
+    const topic = this.#topics.topic(name)
+    return topic === undefined ? undefined : describeTopic(topic)
+  }
+
+  async topics(): Promise<readonly TopicDescription[]> {
+    return this.#topics.all().map(describeTopic)
+  }
+
+  async partition(topic: string, partition: number): Promise<PartitionDescription> {
+    const { logStartOffset, highWatermark, lastStableOffset, sizeBytes } = this.#topics.partition(topic, partition)
+    return { logStartOffset, highWatermark, lastStableOffset, bytes: sizeBytes }
+  }
+
+  async offsetForTime(topic: string, partition: number, timestamp: number): Promise<number | undefined> {
+    this.#checkOpen()
+    return this.#topics.partition(topic, partition).offsetForTime(timestamp)
+  }
+
+  async writer(id: string): Promise<Writer> {
+    return this.#writers.open(id)
+  }
+
+  async subscribe(subscription: Subscription): Promise<Reader> {
+    this.#checkOpen()
+    const closed = () => this.#readers.delete(reader)
+    const reader: GroupReader = new GroupReader(this.#readerHost, subscription, closed)
+    this.#readers.add(reader)
+    return reader
+  }
+
+  async read(topic: string, partition: number, offset: number, options: ReadOptions): Promise<ReadResult> {
+    this.#checkOpen()
+    const log = this.#topics.partition(topic, partition)
+    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])]
+    const id = { topic, partition }
+    const signal = AbortSignal.any(signals)
+    const batches = await readPartition(this.#parts.clock, log, id, offset, { ...options, signal })
+    this.#checkOpen()
+    return { ...(await this.partition(topic, partition)), batches }
+  }
+
+  async committed(group: string): Promise<readonly GroupOffset[]> {
+    return this.#views.offsets.committed(group)
+  }
+
+  async groups(): Promise<readonly string[]> {
+    return this.#views.offsets.groups()
+  }
+
+  async checkpoints(connector: string): Promise<readonly Checkpoint[]> {
+    return this.#views.checkpoints.of(connector)
+  }
+
+  async holdFor(consumers: readonly Consumer[]): Promise<void> {
+    this.#housekeeping.holdFor(consumers)
+  }
+
+  acceptsAppends(): boolean {
+    return this.#housekeeping.hasRoom
+  }
+
+  setAddress(url: string): Promise<void> {
+    this.#checkOpen()
+    return this.#owner.setAddress(url)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort()
+    for (const reader of this.#readers) reader.interrupt()
+    await this.#writers.settled()
+    await this.#housekeeping.stop()
+    const { files, directory, log } = this.#parts
+    try {
+      await this.#snapshot()
+      await this.#topics.close()
+      await this.#housekeeping.writeRecoveryPoints()
+      await writeWhole(files, `${directory}/${CLEAN_MARKER}`, Buffer.from('{"version":0,"brokerEpoch":-1}'))
+    } catch (error) {
+      // Without the marker the next start checks the log, which is what is needed now.
+      log.error({ err: error }, 'the log could not be closed in good order: the next start checks it')
+      throw error
+    } finally {
+      await this.#owner.release()
+    }
+  }
+
+  async #snapshot(): Promise<void> {
+    await this.#states.offsets.snapshot()
+    await this.#states.checkpoints.snapshot()
+  }
+
+  #checkOpen(): void {
+    if (this.#closing.signal.aborted) throw new KtsError('CLOSED', 'the broker is closed')
+  }
+
+  #makeHousekeeping(): Housekeeping {
+    const { directory, files, clock, log, options } = this.#parts
+    return new Housekeeping({
+      directory,
+      files,
+      clock,
+      logger: log,
+      topics: this.#topics,
+      offsets: this.#views.offsets,
+      reserveBytes: options['log.disk.reserve.bytes'],
+      retentionCheckMs: options['log.retention.check.interval.ms'],
+      snapshot: () => this.#snapshot(),
+    })
+  }
+
+  #makeWriters(): Writers {
+    return new Writers({
+      members: this.#members,
+      checkOpen: () => this.#checkOpen(),
+      writable: (topic, partition) => this.#topics.partition(topic, partition),
+      now: () => this.#parts.clock.now(),
+      putCheckpoints: records => this.#states.checkpoints.put(records),
+      putOffsets: records => this.#states.offsets.put(records),
+      failed: error => {
+        const code = errorCode(error instanceof KtsError && error.code === 'COMMIT_UNKNOWN' ? error.cause : error)
+        if (code === 'DISK_FULL') this.#housekeeping.diskFull()
+      },
+    })
+  }
+
+  /**
+   * An offset is never given twice: where a weaker durability lost records that a group had read, the log goes on above
+   * what the group has committed, so that it does not take new records for those.
+   */
+  async #raiseEnds(): Promise<void> {
+    for (const { name, partitions } of this.#topics.all()) {
+      for (const partition of partitions) {
+        const committed = this.#views.offsets.highest(name, partition.partition)
+        if (committed > partition.nextOffset) await partition.raiseEnd(committed)
+      }
+    }
+  }
+}

@@ -1,0 +1,241 @@
+import { type Clock, type Files, KtsError, type Logger, type Random, randomId } from '../base/index.ts'
+import type { FileCache } from './file-cache.ts'
+import { type PartitionId, partitionKey } from './group-members.ts'
+import { Partition } from './partition.ts'
+import type { TopicDescription, TopicSpec } from './port.ts'
+import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
+import { checkTopicName } from './topic-name.ts'
+import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
+
+/** Partitions opened or closed at the same time: enough to keep a disk busy, few enough for the memory they read into. */
+const PARALLEL = 8
+
+export interface TopicStoreParts {
+  readonly directory: string
+  readonly files: Files
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly cache: FileCache
+  readonly checkCrcs: boolean
+  readonly partitionsDefault: number
+  /** Topics of the broker's own, with their settings. */
+  readonly internal: ReadonlyMap<string, Readonly<Record<string, string>>>
+  /** By partition key; undefined: nothing is known to be good. */
+  readonly recoveryPoints: ReadonlyMap<string, number> | undefined
+  /** The last owner closed in good order. */
+  readonly clean: boolean
+}
+
+export interface Topic {
+  readonly name: string
+  readonly internal: boolean
+  readonly entry: TopicEntry
+  readonly settings: TopicSettings
+  readonly partitions: readonly Partition[]
+}
+
+/** The topics of a data directory and their open partitions. */
+export class TopicStore {
+  readonly #parts: TopicStoreParts
+  readonly #topics = new Map<string, Topic>()
+  /** Changes come one at a time: each writes the list of topics as a whole. */
+  #changing: Promise<unknown> = Promise.resolve()
+
+  static async open(parts: TopicStoreParts): Promise<TopicStore> {
+    const store = new TopicStore(parts)
+    try {
+      await store.#open()
+      return store
+    } catch (error) {
+      await store.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  private constructor(parts: TopicStoreParts) {
+    this.#parts = parts
+  }
+
+  /** Throws UNKNOWN_TOPIC_OR_PARTITION. */
+  partition(topic: string, partition: number): Partition {
+    const found = this.#topics.get(topic)?.partitions[partition]
+    if (found !== undefined) return found
+    throw new KtsError(
+      'UNKNOWN_TOPIC_OR_PARTITION',
+      `there is no partition ${partitionKey(topic, partition)}; create the topic under topics: first`,
+    )
+  }
+
+  topic(name: string): Topic | undefined {
+    return this.#topics.get(name)
+  }
+
+  all(): readonly Topic[] {
+    return [...this.#topics.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** Creates what is missing and applies changed settings. Rejects with INVALID_TOPIC, INVALID_CONFIG. */
+  ensure(spec: TopicSpec): Promise<Topic> {
+    const change = this.#changing.then(() => this.#ensure(spec))
+    this.#changing = change.catch(() => undefined)
+    return change
+  }
+
+  /** Waits for a change under way, then closes every partition; rejects with the first failure after trying all. */
+  async close(): Promise<void> {
+    await this.#changing
+    const partitions = this.all().flatMap(t => t.partitions)
+    const failures: unknown[] = []
+    await inParallel(partitions, async partition => {
+      await partition.close().catch(error => failures.push(error))
+    })
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #open(): Promise<void> {
+    const { files, directory, logger, internal } = this.#parts
+    const known = await readTopics(files, this.#registryPath)
+    const entries = known ?? (await findTopics(files, directory))
+    if (known === undefined && entries.size > 0)
+      logger.warn(
+        { path: this.#registryPath, topics: [...entries.keys()] },
+        'the list of topics is missing: they were found by their folders, without their settings',
+      )
+    for (const [name, entry] of entries) {
+      const { settings } = parseTopicConfigs(internal.get(name) ?? entry.configs, { internal: internal.has(name) })
+      const partitions = await this.#openPartitions(name, entry, settings, 0, 'present')
+      this.#topics.set(name, { name, internal: internal.has(name), entry, settings, partitions })
+    }
+    for (const [name, configs] of internal) {
+      if (!this.#topics.has(name)) await this.#apply({ name, partitions: 1, configs }, true)
+    }
+  }
+
+  async #ensure(spec: TopicSpec): Promise<Topic> {
+    checkTopicName(spec.name)
+    if (this.#parts.internal.has(spec.name))
+      throw new KtsError('INVALID_TOPIC', `topic ${spec.name} is the broker's own; choose another name`)
+    return this.#apply(spec, false)
+  }
+
+  async #apply(spec: TopicSpec, internal: boolean): Promise<Topic> {
+    const { name, configs } = spec
+    const { settings, problems } = parseTopicConfigs(configs, { internal })
+    if (problems.length > 0) {
+      const list = problems.map(p => `${p.name}: ${p.message}`).join('; ')
+      throw new KtsError('INVALID_CONFIG', `topic ${name}: ${list}`)
+    }
+    const old = this.#topics.get(name)
+    const before = old?.entry.partitions ?? 0
+    const wanted = spec.partitions ?? (old === undefined ? this.#parts.partitionsDefault : 0)
+    const id = old?.entry.id ?? (await this.#idOfFolder(name)) ?? randomId(this.#parts.random)
+    const entry: TopicEntry = { id, partitions: Math.max(before, wanted), configs: { ...configs } }
+    const created = await this.#openPartitions(name, entry, settings, before, 'new')
+    if (old === undefined || created.length > 0 || !sameConfigs(old.entry.configs, configs)) {
+      await this.#write(name, entry, created)
+    }
+    for (const partition of old?.partitions ?? []) partition.applySettings(settings)
+    const topic = { name, internal, entry, settings, partitions: [...(old?.partitions ?? []), ...created] }
+    this.#topics.set(name, topic)
+    return topic
+  }
+
+  /** A creation that was cut off left its folder: it is taken over, never deleted. */
+  async #idOfFolder(name: string): Promise<string | undefined> {
+    return (await findTopics(this.#parts.files, this.#parts.directory)).get(name)?.id
+  }
+
+  /** The folders are durable before the list that names them: a folder in the list that is missing has been lost. */
+  async #write(name: string, entry: TopicEntry, created: readonly Partition[]): Promise<void> {
+    const { files, directory } = this.#parts
+    try {
+      await files.syncDirectory(directory)
+      const entries = new Map([...this.#topics].map(([topic, { entry: e }]) => [topic, e]))
+      await writeTopics(files, this.#registryPath, entries.set(name, entry))
+    } catch (error) {
+      for (const partition of created) await partition.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Partitions from `from` on. `present`: each must have its folder already. */
+  async #openPartitions(
+    name: string,
+    entry: TopicEntry,
+    settings: TopicSettings,
+    from: number,
+    expect: 'present' | 'new',
+  ): Promise<Partition[]> {
+    const ids = Array.from({ length: entry.partitions - from }, (_, i) => ({ topic: name, partition: from + i }))
+    const opened: Partition[] = []
+    try {
+      await inParallel(ids, async id => {
+        if (expect === 'present') await this.#checkPresent(id)
+        opened.push(await this.#openPartition(id, entry, settings))
+      })
+    } catch (error) {
+      for (const partition of opened) await partition.close().catch(() => undefined)
+      throw error
+    }
+    return opened.sort((a, b) => a.partition - b.partition)
+  }
+
+  #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings): Promise<Partition> {
+    const { files, clock, logger, cache, checkCrcs, recoveryPoints, clean } = this.#parts
+    return Partition.open({
+      ...id,
+      directory: this.#folder(id),
+      topicId: entry.id,
+      settings,
+      files,
+      clock,
+      log: logger,
+      cache,
+      recoveryPoint: recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0,
+      clean,
+      checkCrcs,
+    })
+  }
+
+  async #checkPresent(id: PartitionId): Promise<void> {
+    const { files } = this.#parts
+    const folder = this.#folder(id)
+    const stat = await files.stat(folder).catch(error => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    })
+    if (stat?.kind === 'directory') return
+    throw new KtsError(
+      'STORAGE_FAILED',
+      `${folder}: the folder of a partition that is listed in ${this.#registryPath} is gone, with its records. Restore it from a backup; to begin anew, delete the whole data directory`,
+    )
+  }
+
+  #folder({ topic, partition }: PartitionId): string {
+    return `${this.#parts.directory}/${partitionKey(topic, partition)}`
+  }
+
+  get #registryPath(): string {
+    return `${this.#parts.directory}/meta/topics.json`
+  }
+}
+
+export function describeTopic({ name, internal, entry }: Topic): TopicDescription {
+  return { name, internal, ...entry }
+}
+
+/** A few at a time, in no order. Rejects with the first failure once nothing is under way. */
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  const results = await Promise.allSettled(Array.from({ length: PARALLEL }, worker))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+function sameConfigs(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(a)
+  return names.length === Object.keys(b).length && names.every(name => a[name] === b[name])
+}

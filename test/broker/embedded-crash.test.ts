@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest'
+import { ManualClock, SeededRandom } from '../../base/index.ts'
+import { FaultyFiles } from '../../base/faulty-files.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
+import type { Broker, GroupMember } from '../../broker/index.ts'
+import { lines, readAll, rejection, valuesOf } from '../support/broker-drivers.ts'
+import { openAsNewProcess } from '../support/embedded.ts'
+
+const COMMITS = 3
+const TOOL: GroupMember = { group: 'g', member: 'tool', generation: -1 }
+
+/** Commit k: record `k` to both partitions, checkpoint and group position k. Tells of each that was acknowledged. */
+async function script(broker: Broker, acknowledged: (k: number) => void): Promise<void> {
+  const writer = await broker.writer('w')
+  for (let k = 1; k <= COMMITS; k++) {
+    const transaction = await writer.begin()
+    await transaction.append('t', 0, lines(String(k)))
+    await transaction.append('t', 1, lines(String(k)))
+    transaction.checkpoint([{ connector: 'c', partition: { file: 'f' }, value: { at: k } }])
+    transaction.offsets(TOOL, [{ topic: 't', partition: 0, offset: k, metadata: '' }])
+    await transaction.commit()
+    acknowledged(k)
+  }
+}
+
+/** Runs the script on a disk whose power fails at file call `at` of it; answers the disk as it was found afterwards. */
+async function runUntil(seed: number, at: number) {
+  const clock = new ManualClock()
+  const disk = new MemoryFiles(new SeededRandom(seed), { clock })
+  let calls = Number.NEGATIVE_INFINITY
+  let after: MemoryFiles | undefined
+  const files = new FaultyFiles(disk, () => {
+    if (++calls === at) after = disk.powerCut()
+  })
+  const broker = await openAsNewProcess({ files, clock })
+  await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
+  calls = 0
+  let acknowledged = 0
+  const running = script(broker, k => {
+    acknowledged = k
+  })
+  const failed = await running.then(
+    () => false,
+    () => true,
+  )
+  return { after: after ?? disk.powerCut(), acknowledged, failed, calls, clock }
+}
+
+describe('a power cut', () => {
+  test('at any file call of a commit leaves every acknowledged record, and never a position without what is before it', async () => {
+    const whole = await runUntil(1, Number.POSITIVE_INFINITY)
+    expect(whole).toMatchObject({ acknowledged: COMMITS, failed: false })
+    expect(whole.calls).toBeGreaterThan(COMMITS * 6)
+    let cutInside = 0
+    for (let seed = 1; seed <= 5; seed++) {
+      for (let at = 1; at <= whole.calls; at++) {
+        const { after, acknowledged, failed, clock } = await runUntil(seed * 1000 + at, at)
+        if (failed) cutInside++
+        const place = `seed ${seed}, call ${at}, acknowledged ${acknowledged}`
+        const broker = await openAsNewProcess({ files: after, clock })
+        const checkpoint = Number((await broker.checkpoints('c'))[0]?.value?.at ?? 0)
+        const position = (await broker.committed('g'))[0]?.offset ?? 0
+        expect(checkpoint, place).toBeGreaterThanOrEqual(acknowledged)
+        expect(position, place).toBeGreaterThanOrEqual(acknowledged)
+        // Positions move behind the checkpoint, never before it.
+        expect(position, place).toBeLessThanOrEqual(checkpoint)
+        for (const partition of [0, 1]) {
+          const values = valuesOf(await readAll(broker, 't', partition))
+          expect(values.length, place).toBeGreaterThanOrEqual(checkpoint)
+          expect(values, place).toEqual(Array.from({ length: values.length }, (_, i) => String(i + 1)))
+        }
+        await script(broker, () => undefined)
+        await broker.close()
+      }
+    }
+    expect(cutInside).toBeGreaterThan(whole.calls)
+  })
+})
+
+describe('a disk that fails', () => {
+  test.each(['write', 'datasync'] as const)(
+    'at any %s of a commit never acknowledges what is not there',
+    async call => {
+      for (let nth = 1; nth <= 4; nth++) {
+        const clock = new ManualClock()
+        const disk = new MemoryFiles(new SeededRandom(nth), { clock })
+        const files = new FaultyFiles(disk)
+        const broker = await openAsNewProcess({ files, clock })
+        await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
+        files.fail({ call, nth, error: 'EIO', path: path => path.endsWith('.log') })
+        let acknowledged = 0
+        const error = await rejection(script(broker, k => (acknowledged = k)))
+        expect(['STORAGE_FAILED', 'COMMIT_UNKNOWN']).toContain(error.code)
+        expect(acknowledged).toBe(0)
+        files.clear()
+        await broker.close().catch(() => undefined)
+        const again = await openAsNewProcess({ files: disk, clock })
+        const checkpoint = Number((await again.checkpoints('c'))[0]?.value?.at ?? 0)
+        for (const partition of [0, 1])
+          expect((await readAll(again, 't', partition)).length, `nth ${nth}`).toBeGreaterThanOrEqual(checkpoint)
+        await script(again, () => undefined)
+      }
+    },
+  )
+
+  test('that is full takes nothing, stops the sources, and goes on by itself once there is room', async () => {
+    const clock = new ManualClock()
+    const files = new MemoryFiles(new SeededRandom(1), { clock })
+    const broker = await openAsNewProcess({ files, clock, options: { 'log.disk.reserve.bytes': 1 << 16 } })
+    await broker.ensureTopic({ name: 't', configs: {} })
+    const commit = async (value: string) => {
+      const writer = await broker.writer('w')
+      const transaction = await writer.begin()
+      await transaction.append('t', 0, lines(value))
+      await transaction.commit()
+    }
+    await commit('before')
+    files.capacityBytes -= (await files.freeBytes('/data')) - 100_000
+    await clock.advance(1000)
+    expect(broker.acceptsAppends()).toBe(true)
+    expect(await rejection(commit('x'.repeat(200_000)))).toMatchObject({ code: 'DISK_FULL' })
+    expect(broker.acceptsAppends()).toBe(false)
+    files.capacityBytes += 10_000_000
+    await clock.advance(1000)
+    expect(broker.acceptsAppends()).toBe(true)
+    await commit('after')
+    expect((await readAll(broker, 't', 0)).map(r => [r.offset, r.value])).toEqual([
+      [0, 'before'],
+      [1, 'after'],
+    ])
+    await broker.close()
+    const again = await openAsNewProcess({ files, clock })
+    expect(valuesOf(await readAll(again, 't', 0))).toEqual(['before', 'after'])
+  })
+
+  test('below its reserve pauses the sources while sinks may still commit', async () => {
+    const clock = new ManualClock()
+    const files = new MemoryFiles(new SeededRandom(1), { clock })
+    const broker = await openAsNewProcess({ files, clock, options: { 'log.disk.reserve.bytes': 1 << 20 } })
+    await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
+    files.capacityBytes -= (await files.freeBytes('/data')) - (1 << 19)
+    await clock.advance(1000)
+    expect(broker.acceptsAppends()).toBe(false)
+    await script(broker, () => undefined)
+    files.capacityBytes += 1 << 20
+    await clock.advance(1000)
+    expect(broker.acceptsAppends()).toBe(true)
+  })
+})
