@@ -10,7 +10,6 @@ export function openLog(directory: string) {
   return openEmbeddedBroker({
     directory,
     options: {
-      engine: 'embedded',
       'num.partitions': 1,
       'log.disk.reserve.bytes': 0,
       'log.retention.check.interval.ms': 300_000,

@@ -115,6 +115,9 @@ export const IGNORED_TOPIC_CONFIGS: readonly string[] = [
   'unclean.leader.election.enable',
 ]
 
+/** Notes of the runtime, kept with the topic and of no meaning to the log: how its records are encoded. */
+export const TOPIC_NOTES: readonly string[] = ['key.converter', 'value.converter']
+
 /** A topic's settings, typed and complete. Times in milliseconds, sizes in bytes, -1 for no limit. */
 export interface TopicSettings {
   readonly cleanupPolicy: 'delete' | 'compact'
@@ -163,6 +166,7 @@ export function parseTopicConfigs(
       ? TOPIC_CONFIGS[name as Name]
       : undefined
     if (spec === undefined) {
+      if (TOPIC_NOTES.includes(name)) continue
       if (IGNORED_TOPIC_CONFIGS.includes(name)) ignored.push(name)
       else problems.push({ name, message: `unknown topic setting ${JSON.stringify(name)}${suggestion(name)}` })
     } else if (name === 'cleanup.policy' && text === 'compact' && options.internal === true) {
