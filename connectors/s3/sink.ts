@@ -108,7 +108,7 @@ function directoryOf(url: string): string | undefined {
       cause,
     })
   }
-  throw new KtsError('CONFIG_INVALID', `store.url ${url}: expected http://…, https://…, file:///… or a directory`)
+  throw new KtsError('CONFIG_INVALID', `store.url ${url}: expected http://…, https://…, file:///… or a directory that begins with / or ./`)
 }
 
 function credentialsOf(options: S3Options) {
