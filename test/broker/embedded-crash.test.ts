@@ -77,6 +77,29 @@ describe('a power cut', () => {
   })
 })
 
+describe('weaker durability', () => {
+  test('may lose what a group has read, but never gives its offsets to other records', async () => {
+    let lost = 0
+    for (let seed = 1; seed <= 20; seed++) {
+      const clock = new ManualClock()
+      const disk = new MemoryFiles(new SeededRandom(seed), { clock })
+      const broker = await openAsNewProcess({ files: disk, clock })
+      await broker.ensureTopic({ name: 't', partitions: 2, configs: { durability: 'os' } })
+      await script(broker, () => undefined)
+      const again = await openAsNewProcess({ files: disk.powerCut(), clock })
+      const { highWatermark } = await again.partition('t', 0)
+      expect(highWatermark, `seed ${seed}`).toBeGreaterThanOrEqual(COMMITS)
+      const before = await readAll(again, 't', 0)
+      if (before.length < COMMITS) lost++
+      await script(again, () => undefined)
+      const after = await readAll(again, 't', 0)
+      expect(after.slice(0, before.length), `seed ${seed}`).toEqual(before)
+      expect(after[before.length]!.offset, `seed ${seed}`).toBeGreaterThanOrEqual(COMMITS)
+    }
+    expect(lost).toBeGreaterThan(0)
+  })
+})
+
 describe('a disk that fails', () => {
   test.each(['write', 'datasync'] as const)(
     'at any %s of a commit never acknowledges what is not there',
