@@ -47,7 +47,13 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Repor
   mkdirSync(work)
   const load = await suite.prepare(work, random)
   const workerLog = join(directory, 'worker.log')
-  const ownExits = await killRepeatedly(load, workerLog, random, options)
+  // The first start-ups of all are killed too; only then does a worker get to know its sources.
+  const early = Math.ceil(kills / 10)
+  let ownExits = await killRepeatedly(early, load, workerLog, random, say)
+  await load.finish()
+  const known = await drain(load, workerLog, say)
+  load.known()
+  ownExits += known.exited + (await killRepeatedly(kills - early, load, workerLog, random, say))
   while (load.written < recordsMin) await load.step()
   await load.finish()
   const { findings, exitCode, exited } = await drain(load, workerLog, say)
@@ -61,10 +67,11 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Repor
 
 /** How often a worker ended before its kill. */
 async function killRepeatedly(
+  kills: number,
   load: Load,
   workerLog: string,
   random: Random,
-  { kills, say }: RunOptions,
+  say: RunOptions['say'],
 ): Promise<number> {
   let ownExits = 0
   for (let kill = 1; kill <= kills; kill++) {

@@ -28,6 +28,8 @@ export class RotatingLogs {
   readonly #rotateOnceIn: number
   written = 0
   rotations = 0
+  /** Before, the logs only grow. */
+  mayRotate = false
 
   /** About one step in `rotateOnceIn` rotates a log. */
   constructor(directory: string, count: number, rotateOnceIn: number, random: Random) {
@@ -48,7 +50,7 @@ export class RotatingLogs {
     const log = this.#logs[i]!
     const lines = Array.from({ length: 1 + randomInt(this.#random, BURST_LINES_MAX) }, () => this.#line(log))
     this.#append(log, Buffer.concat([log.half, ...lines]))
-    if (randomInt(this.#random, this.#rotateOnceIn) === 0) this.#rotate(log, i % 2 === 0)
+    if (this.mayRotate && randomInt(this.#random, this.#rotateOnceIn) === 0) this.#rotate(log, i % 2 === 0)
     else if (randomInt(this.#random, 4) === 0) this.#begin(log)
   }
 

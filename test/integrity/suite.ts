@@ -18,7 +18,12 @@ export interface Load {
   readonly written: number
   /** Writes a little more, as the outside world does whether or not the worker runs. */
   step(): Promise<void>
-  /** Nothing more will be written: completes what is half done. */
+  /**
+   * The worker has delivered from every source: from now on they may be rotated away. A file that was renamed out of its
+   * `paths` before any worker had ever read it is nobody's to find.
+   */
+  known(): void
+  /** Nothing more will be written for now: completes what is half done. */
   finish(): Promise<void>
   /** Compares what went in with what came out, as both stand now. */
   check(): Promise<Findings>
