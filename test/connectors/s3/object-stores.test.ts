@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { MemoryFiles } from '../../../base/memory-files.ts'
 import { DirectoryStore } from '../../../connectors/s3/directory-store.ts'
 import { openS3Store, type S3StoreOptions } from '../../../connectors/s3/s3-store.ts'
@@ -57,6 +58,12 @@ objectStoreContract(
       keys: async () => {
         const { Contents } = await client.send(new sdk.ListObjectsV2Command({ Bucket: options.bucket }))
         return (Contents ?? []).map(({ Key }) => Key ?? '')
+      },
+      arrived: async key => {
+        const at = { Bucket: options.bucket, Prefix: key }
+        const { Uploads } = await client.send(new sdk.ListMultipartUploadsCommand(at))
+        const upload = { Bucket: options.bucket, Key: key, UploadId: Uploads?.[0]?.UploadId }
+        await expect.poll(async () => (await client.send(new sdk.ListPartsCommand(upload))).Parts?.length).toBe(1)
       },
     }
   },

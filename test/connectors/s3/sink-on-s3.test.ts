@@ -91,7 +91,16 @@ onS3(
     const first = await s3Sink.open(onServer(given), context())
     await put(first)
     const uploads = () => client.send(new sdk.ListMultipartUploadsCommand({ Bucket: BUCKET, Prefix: 'killed/' }))
-    await expect.poll(async () => (await uploads()).Uploads?.length).toBe(1)
+    // Twelve megabytes are two whole parts. Both must have arrived: one under way behind an abort may revive the upload.
+    const parts = async () => {
+      const upload = (await uploads()).Uploads?.[0]
+      if (upload?.Key === undefined || upload.UploadId === undefined) return 0
+      const listed = await client.send(
+        new sdk.ListPartsCommand({ Bucket: BUCKET, Key: upload.Key, UploadId: upload.UploadId }),
+      )
+      return listed.Parts?.length ?? 0
+    }
+    await expect.poll(parts, { timeout: 20_000 }).toBe(2)
     expect((await first.preCommit())[0]?.offset).toBe(5)
     // No close: this is what a kill leaves.
     const second = await s3Sink.open(onServer(given), context())
