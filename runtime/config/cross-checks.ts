@@ -1,6 +1,7 @@
 import { errorMessage } from '../../base/index.ts'
 import { type ReadConnector, topicsOf } from './connector-options.ts'
-import type { Problems } from './problems.ts'
+import { writtenText } from './flat-options.ts'
+import { type Problems, quoted } from './problems.ts'
 import { topicNameProblem } from './topic-options.ts'
 import type { SinkConfig, SourceConfig, TopicConfig } from './types.ts'
 
@@ -38,9 +39,9 @@ function sourceTopics(
   )
   const names = incomplete ? [] : topicsOf(config, path, problems)
   for (const name of names) {
-    const wrong = topicNameProblem(name)
-    if (wrong === undefined) continue
     const option = [...given].find(([option]) => config.options[option] === name)?.[1]
+    const wrong = topicNameProblem(name, option === undefined ? name : writtenText(option))
+    if (wrong === undefined) continue
     problems.add(option?.value.place ?? config.place, option === undefined ? path : `${path}.${option.key}`, wrong)
   }
   return names
@@ -67,7 +68,8 @@ function checkSinkTopics(
     try {
       new RegExp(pattern)
     } catch (error) {
-      const words = `expected a regular expression, got one with a mistake: ${errorMessage(error)}`
+      const mistake = errorMessage(error).replace(/^.*: /s, '')
+      const words = `expected a regular expression, got ${quoted(writtenText(regex))}: ${mistake}`
       problems.add(regex.value.place, `${path}.topics.regex`, words)
     }
   }
@@ -76,7 +78,7 @@ function checkSinkTopics(
   if (names?.length === 0) problems.add(list.value.place, `${path}.topics`, 'expected at least one topic, got none')
   for (const [i, name] of (names ?? []).entries()) {
     const place = (list.value.kind === 'list' ? list.value.items[i]?.place : undefined) ?? list.value.place
-    const wrong = topicNameProblem(name)
+    const wrong = topicNameProblem(name, writtenText(list))
     if (wrong !== undefined) problems.add(place, `${path}.topics`, wrong)
     else if (written !== undefined && !written.has(name))
       problems.warn(
@@ -96,7 +98,7 @@ function checkDeadLetters(
   const name = config.common['errors.deadletterqueue.topic.name']
   const option = given.get('errors.deadletterqueue.topic.name')
   if (name === undefined || option === undefined) return
-  const wrong = topicNameProblem(name)
+  const wrong = topicNameProblem(name, writtenText(option))
   if (wrong !== undefined) problems.add(option.value.place, `${path}.${option.key}`, wrong)
   const ownPolicy = config.transforms.some(transform => transform.options['on.error'] === 'dead-letter')
   if (config.common['errors.tolerance'] === 'all' || ownPolicy) return

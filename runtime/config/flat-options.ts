@@ -35,3 +35,10 @@ function collect(map: Pick<MapNode, 'entries'>, prefix: string, rank: number, ad
     else add({ key, place: entry.place, value: entry.value, rank: rank + entry.rank })
   }
 }
+
+/** As written, `${…}` unresolved. */
+export function writtenText({ value }: FlatOption): string {
+  if (value.kind === 'empty') return ''
+  if (value.kind === 'scalar') return value.text
+  return value.items.map(item => (item.kind === 'scalar' ? item.text : '…')).join(', ')
+}

@@ -66,7 +66,8 @@ function chooser<D extends SourceConnector | SinkConnector | TransformDefinition
     const tree = new SchemaTree(name, defs)
     tree.add(optionsOf(definition))
     const extra = kind === 'transform' ? { type: { enum: types } } : structural(types)
-    const schema = { description: definition.doc, ...tree.schema(extra), allOf: required(optionsOf(definition)) }
+    const needs = required(optionsOf(definition))
+    const schema = { description: definition.doc, ...tree.schema(extra), ...(needs.length > 0 && { allOf: needs }) }
     defs[name] = kind === 'transform' ? schema : { ...schema, patternProperties: { '^transforms\\.': {} } }
   }
   return {
@@ -75,6 +76,7 @@ function chooser<D extends SourceConnector | SinkConnector | TransformDefinition
     allOf: definitions.map(definition => {
       const own = { enum: [definition.name, ...definition.aliases] }
       const chosen = keys.map(key => ({ properties: { [key]: own }, required: [key] }))
+      // biome-ignore lint/suspicious/noThenProperty: JSON Schema's own keyword, in plain data.
       return { if: { anyOf: chosen }, then: { $ref: `#/$defs/${kind}.${definition.name}` } }
     }),
   }

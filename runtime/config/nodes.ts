@@ -22,6 +22,8 @@ export interface ScalarNode extends Located {
 /** `key:` with nothing behind it, `~` or `null`. */
 export interface EmptyNode extends Located {
   readonly kind: 'empty'
+  /** What stood there could not be read, and that was told. */
+  readonly broken?: boolean
 }
 
 export interface ListNode extends Located {

@@ -38,7 +38,7 @@ export function readOptions(
   for (const option of options) {
     const name = names.get(option.key)
     const path = `${scope.path}.${option.key}`
-    if (name === undefined) problems.add(option.place, path, unknownOption(option.key, names, scope))
+    if (name === undefined) reportUnknown(option, names, scope, problems)
     else if (!given.has(name)) given.set(name, option)
     else replaceOrReport(given, name, option, path, problems)
   }
@@ -95,8 +95,22 @@ function replaceOrReport(
   }
 }
 
-function unknownOption(key: string, names: ReadonlyMap<string, string>, scope: OptionScope): string {
-  const home = scope.elsewhere.get(key)
-  if (home !== undefined) return `expected ${scope.title}, got one of ${home}; move it there`
-  return `expected ${scope.title}, got ${key}${didYouMean(key, [...names.keys(), ...(scope.structural ?? [])])}`
+function reportUnknown(
+  { key, place }: FlatOption,
+  names: ReadonlyMap<string, string>,
+  scope: OptionScope,
+  problems: Problems,
+): void {
+  const { specs, path, elsewhere, title, structural = [] } = scope
+  // An unquoted secret such as {abc} is a map to YAML: its text became a name.
+  const secret = [...names].find(([known, name]) => key.startsWith(`${known}.`) && specs[name]?.type === 'secret')?.[0]
+  const home = elsewhere.get(key)
+  if (secret !== undefined)
+    problems.add(place, `${path}.${secret}`, 'expected a secret text, got a map; put it in quotes')
+  else if (home !== undefined)
+    problems.add(place, `${path}.${key}`, `expected ${title}, got one of ${home}; move it there`)
+  else {
+    const hint = didYouMean(key, [...names.keys(), ...structural])
+    problems.add(place, `${path}.${key}`, `expected ${title}, got ${key}${hint}`)
+  }
 }

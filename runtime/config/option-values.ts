@@ -32,7 +32,9 @@ interface Text {
 export function parseOption(option: FlatOption, spec: OptionSpec, context: ValueContext): Parsed {
   const node = option.value
   if (node.kind === 'empty') {
-    return spec.default === null ? { value: undefined } : { problem: `expected ${expectation(spec)}, got nothing` }
+    return spec.default === null || node.broken === true
+      ? { value: undefined }
+      : { problem: `expected ${expectation(spec)}, got nothing` }
   }
   const parsed = spec.type === 'list' ? parseList(node, spec, context) : parseSingle(node, spec, context)
   if ('problem' in parsed || parsed.value === undefined) return parsed

@@ -1,8 +1,9 @@
 import type { OptionSpecs } from '../api/index.ts'
+import { writtenText } from './flat-options.ts'
 import { type ReadOptions, readOptions } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
 import type { Section } from './pipeline-file.ts'
-import { formatPlace, type Problems } from './problems.ts'
+import { formatPlace, type Problems, quoted } from './problems.ts'
 import type { Place } from './types.ts'
 
 /**
@@ -28,15 +29,15 @@ export function readSettings(
       elsewhere: new Map([...elsewhere].filter(([option]) => !Object.hasOwn(specs, option))),
     }
     const read = readOptions(section.options, scope, context, problems)
-    for (const [option, { place, key }] of read.given) {
+    for (const [option, flat] of read.given) {
       const value = read.values[option]
       const other = places.get(option)
       if (other !== undefined && String(values[option]) !== String(value)) {
-        const message = `expected one value in all files, got ${value} here and ${values[option]} at ${formatPlace(other)}`
-        problems.add(place, `${section.path}.${key}`, message)
+        const got = `got ${quoted(writtenText(flat))} here and another at ${formatPlace(other)}`
+        problems.add(flat.place, `${section.path}.${flat.key}`, `expected one value in all files, ${got}`)
       } else {
         values[option] = value
-        places.set(option, place)
+        places.set(option, flat.place)
       }
     }
   }

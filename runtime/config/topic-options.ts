@@ -2,16 +2,17 @@ import { IGNORED_TOPIC_CONFIGS, parseTopicConfigs, TOPIC_CONFIGS } from '../../b
 import type { OptionSpec, OptionSpecs } from '../api/index.ts'
 import { TOPIC_OPTIONS } from './common-options.ts'
 import { SETTINGS_ELSEWHERE } from './connector-options.ts'
+import { writtenText } from './flat-options.ts'
 import { type ReadOptions, readOptions } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
 import type { Section } from './pipeline-file.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
 import type { Place, TopicConfig } from './types.ts'
 
-/** Kafka's rule: the name becomes a folder's. Completes "expected …", or undefined when it is fine. */
-export function topicNameProblem(name: string): string | undefined {
+/** Kafka's rule: the name becomes a folder's. `written`: what may be repeated of it. Undefined when the name is fine. */
+export function topicNameProblem(name: string, written: string): string | undefined {
   if (/^[A-Za-z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return undefined
-  return `expected a topic name of 1 to 249 letters, digits, . _ and -, and not . or .. alone; got ${quoted(name)}`
+  return `expected a topic name of 1 to 249 letters, digits, . _ and -, and not . or .. alone; got ${quoted(written)}`
 }
 
 /** Topic settings as options: what may be given, all optional. A default here would be stored with every topic. */
@@ -35,7 +36,7 @@ function settingSpec(spec: (typeof TOPIC_CONFIGS)[keyof typeof TOPIC_CONFIGS]): 
 
 /** Reads one entry of `topics`. */
 export function readTopic(section: Section, context: ValueContext, problems: Problems): TopicConfig {
-  const wrong = topicNameProblem(section.name)
+  const wrong = topicNameProblem(section.name, section.name)
   if (wrong !== undefined) problems.add(section.place, section.path, wrong)
   const scope = {
     specs: TOPIC_ENTRY_OPTIONS,
@@ -63,7 +64,10 @@ function readSettings(
   }
   const checked = parseTopicConfigs(texts)
   for (const { name, message } of checked.problems) {
-    problems.add(given.get(name)?.value.place ?? section.place, `${section.path}.${name}`, message)
+    const option = given.get(name)
+    const words =
+      option === undefined ? message : message.replace(quoted(texts[name] ?? ''), quoted(writtenText(option)))
+    problems.add(option?.value.place ?? section.place, `${section.path}.${name}`, words)
   }
   for (const name of checked.ignored) {
     const place = given.get(name)?.place ?? section.place

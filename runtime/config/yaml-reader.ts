@@ -1,7 +1,7 @@
 import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from 'yaml'
 import type { ConfigNode, MapEntry, MapNode } from './nodes.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
-import { quoteHint } from './quote-hint.ts'
+import { quoteHint, soundsSecret } from './quote-hint.ts'
 import type { Place } from './types.ts'
 
 /** Most nodes that a file's aliases may stand for in all: an alias bomb ends here. */
@@ -36,7 +36,7 @@ export class YamlReader {
     const start = node?.range?.[0] ?? offset
     const place = this.#placeAt(start)
     if (node === null) return { kind: 'empty', place, size: 1 }
-    if (isAlias(node)) return this.#alias(node, place, start)
+    if (isAlias(node)) return this.#alias(node, place)
     if (node.anchor !== undefined) this.#anchors.set(node.anchor, undefined)
     const read = this.#content(node, place, start)
     if (node.anchor !== undefined) this.#anchors.set(node.anchor, read)
@@ -102,18 +102,16 @@ export class YamlReader {
     })
   }
 
-  #alias(alias: Alias, place: Place, start: number): ConfigNode {
-    const empty: ConfigNode = { kind: 'empty', place, size: 1 }
+  #alias(alias: Alias, place: Place): ConfigNode {
+    const empty: ConfigNode = { kind: 'empty', place, size: 1, broken: true }
+    const name = soundsSecret(this.#path.join('.')) ? '[hidden]' : quoted(`*${alias.source}`)
     if (!this.#anchors.has(alias.source)) {
-      const name = quoted(`*${alias.source}`)
-      const hint = this.#hint(place)
-      this.#add(place, `expected a value, got ${name}, an alias without its anchor${hint}`)
+      this.#add(place, `expected a value, got ${name}, an alias without its anchor${this.#hint(place)}`)
       return empty
     }
     const target = this.#anchors.get(alias.source)
-    const name = this.#text.slice(start, start + 40).split(/\s/)[0]!
     if (target === undefined) {
-      this.#add(place, `expected a value, got ${quoted(name)}, an alias inside the anchor it names`)
+      this.#add(place, `expected a value, got ${name}, an alias inside the anchor it names`)
       return empty
     }
     this.#aliased += target.size
