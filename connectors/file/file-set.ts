@@ -51,8 +51,8 @@ export class FileSet {
   readonly #byPath = new Map<string, TailedFile>()
   #byCurrentPath: ReadonlyMap<string, TailedFile> = new Map()
   readonly #unreadable = new Set<string>()
-  /** Newly found under a rotated name: there may be others between them and their successor. */
-  readonly #rotated = new Set<TailedFile>()
+  /** Ages of files under rotated names, by the name they had: there may be others that nobody has seen. */
+  readonly #rotated = new Map<string, { readonly oldestFresh: number; readonly newest: number }>()
   /** Complained about, so that it is said once and not at every look. */
   readonly #said = new Set<string>()
   #forgotten: SourceCheckpoint[] = []
@@ -167,27 +167,28 @@ export class FileSet {
     }
     const elsewhere = keys.get(file.key)
     if (elsewhere !== undefined || file.lostAt !== undefined) return elsewhere
-    return (await this.#neighbours(file, listing)).find(isIt)
+    return (await this.#neighbours(file.path, listing)).find(isIt)
   }
 
-  #setRotated(file: TailedFile): void {
-    if (file.rotatedAt !== undefined) return
-    file.rotatedAt = this.#parts.clock.monotonic()
-    this.#rotated.add(file)
+  #setRotated(file: TailedFile, mtimeMs: number): void {
+    const fresh = file.rotatedAt === undefined
+    file.rotatedAt ??= this.#parts.clock.monotonic()
+    const known = this.#rotated.get(file.path) ?? { oldestFresh: Number.POSITIVE_INFINITY, newest: 0 }
+    const oldestFresh = fresh ? Math.min(known.oldestFresh, mtimeMs) : known.oldestFresh
+    this.#rotated.set(file.path, { oldestFresh, newest: Math.max(known.newest, mtimeMs) })
   }
 
   /**
-   * Files that came and went under a name between two looks: rotated siblings newer than the one that was last followed
-   * under that name, and followed by nobody.
+   * Files that came and went under a name between two looks: rotated siblings that nobody follows, and no older than the
+   * last one that was followed under that name.
    */
   async #admitBetween(listing: Listing): Promise<void> {
-    for (const file of this.#rotated) {
-      const siblings = await this.#siblings(file, listing)
-      const mtimeMs = siblings.find(({ stat }) => keyOf(stat) === file.key)?.stat.mtimeMs
-      if (mtimeMs === undefined) continue
+    for (const [path, { oldestFresh, newest }] of this.#rotated) {
+      const siblings = await this.#siblings(path, listing)
       for (const sibling of siblings.reverse()) {
-        if (sibling.stat.mtimeMs <= mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
-        if (ROTATION_SUFFIX.test(sibling.path.slice(file.path.length))) await this.#admit(sibling, file.path)
+        const { size, mtimeMs } = sibling.stat
+        if (size === 0 || mtimeMs < Math.min(oldestFresh, newest) || this.#byKey.has(keyOf(sibling.stat))) continue
+        if (ROTATION_SUFFIX.test(sibling.path.slice(path.length))) await this.#admit(sibling, path)
       }
     }
     this.#rotated.clear()
@@ -197,12 +198,15 @@ export class FileSet {
     if (file.lostAt !== undefined) file.verified = false
     file.lostAt = undefined
     file.currentPath = place.path
-    if (place.path !== file.path && (await this.#realPath(place.path)) !== file.path) this.#setRotated(file)
+    if (place.path !== file.path && (await this.#realPath(place.path)) !== file.path)
+      this.#setRotated(file, place.stat.mtimeMs)
     if (!file.verified) {
       const attached = await this.#attach(file, place.path)
       if (attached === undefined) return
       if (!attached) return this.replaced(file, listing)
     }
+    // Before anything unknown is taken for a new file: it may be the copy of what was here.
+    if (file.isOpen && file.changed(place.stat) && !(await file.isIntact())) return this.replaced(file, listing)
     this.#byKey.set(file.key, file)
     if (file.changed(place.stat) || (file.rotatedAt !== undefined && file.unread > 0)) this.ready.add(file)
   }
@@ -226,7 +230,7 @@ export class FileSet {
 
   async #sayLost(file: TailedFile, listing: Listing): Promise<void> {
     const { count, log } = this.#parts
-    const siblings = await this.#siblings(file, listing)
+    const siblings = await this.#siblings(file.path, listing)
     const compressed = siblings.filter(({ path }) => COMPRESSED.test(path)).map(({ path }) => path)
     const facts = { path: file.path, offset: file.offset, unread: file.verified ? file.unread : undefined }
     if (compressed.length > 0) {
@@ -243,12 +247,12 @@ export class FileSet {
   /** Goes on in a sibling that holds all that was read of the file, and is no file of its own yet. */
   async #continueInCopy(file: TailedFile, listing: Listing): Promise<boolean> {
     if (file.offset === 0) return false
-    for (const sibling of await this.#siblings(file, listing)) {
+    for (const sibling of await this.#siblings(file.path, listing)) {
       const { size, mtimeMs } = sibling.stat
       // A copy is no older than what it copies; what is followed already is no copy.
       if (size < file.offset || mtimeMs < file.mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
       if (!(await this.#attach(file, sibling.path))) continue
-      if (sibling.path !== file.path) this.#setRotated(file)
+      if (sibling.path !== file.path) this.#setRotated(file, mtimeMs)
       this.#byKey.set(file.key, file)
       this.ready.add(file)
       this.dirty.add(file)
@@ -325,15 +329,15 @@ export class FileSet {
   }
 
   /** Files named `<name>*` beside it, newest first. */
-  async #siblings(file: TailedFile, listing: Listing): Promise<FoundFile[]> {
-    return (await this.#neighbours(file, listing))
-      .filter(({ path, stat }) => stat.kind === 'file' && path.startsWith(file.path))
+  async #siblings(path: string, listing: Listing): Promise<FoundFile[]> {
+    return (await this.#neighbours(path, listing))
+      .filter(sibling => sibling.stat.kind === 'file' && sibling.path.startsWith(path))
       .sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs)
   }
 
-  async #neighbours(file: TailedFile, listing: Listing): Promise<readonly FoundFile[]> {
+  async #neighbours(path: string, listing: Listing): Promise<readonly FoundFile[]> {
     try {
-      return await listing.entries(directoryOf(file.path))
+      return await listing.entries(directoryOf(path))
     } catch {
       // The directory is gone, or may not be listed: then nothing is known of what is beside the file.
       return []

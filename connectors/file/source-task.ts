@@ -9,9 +9,10 @@ import {
 } from '../../runtime/api/index.ts'
 import { formatCheckpoint, parseCheckpoints, STARTED } from './checkpoints.ts'
 import { DirectoryWatches } from './directory-watches.ts'
-import { Discovery, type Found } from './discovery.ts'
+import { Discovery } from './discovery.ts'
 import { FileSet } from './file-set.ts'
 import { LineSplitter } from './line-splitter.ts'
+import { Listing } from './listing.ts'
 import type { FileSourceOptions } from './source-options.ts'
 import type { ReadLines, TailedFile } from './tailed-file.ts'
 
@@ -35,7 +36,6 @@ export class FileSourceTask implements SourceTask {
   readonly #watches: DirectoryWatches
   /** Files with a handle, the one read longest ago first. */
   readonly #open = new Set<TailedFile>()
-  #found: Found | undefined
   #nextLookAt = Number.NEGATIVE_INFINITY
   #earliestLookAt = Number.NEGATIVE_INFINITY
   #sayStarted: boolean
@@ -91,9 +91,9 @@ export class FileSourceTask implements SourceTask {
   async #look(): Promise<void> {
     const { clock } = this.#context
     const start = clock.monotonic()
-    this.#found = await this.#discovery.find()
-    await this.#set.settle(this.#found)
-    this.#watches.set(this.#set.directories(this.#found))
+    const found = await this.#discovery.find()
+    await this.#set.settle(found)
+    this.#watches.set(this.#set.directories(found))
     const end = clock.monotonic()
     this.#earliestLookAt = end + Math.max(LOOK_GAP_MS, (end - start) * LOOK_SHARE)
     this.#nextLookAt = Math.max(this.#earliestLookAt, end + this.#options['poll.interval.ms'])
@@ -167,7 +167,7 @@ export class FileSourceTask implements SourceTask {
       if (read !== 'replaced' && read.bytes === 0) await this.#finishNameless(file, now)
     }
     if (read === 'replaced') {
-      await this.#set.replaced(file, this.#found!.listing)
+      await this.#set.replaced(file, new Listing(this.#context.files))
       this.#lookSoon()
       return undefined
     }
@@ -184,7 +184,7 @@ export class FileSourceTask implements SourceTask {
       this.#lookSoon()
       return false
     }
-    await this.#set.replaced(file, this.#found!.listing)
+    await this.#set.replaced(file, new Listing(this.#context.files))
     this.#lookSoon()
     return false
   }

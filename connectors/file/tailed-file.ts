@@ -144,6 +144,11 @@ export class TailedFile {
     }
   }
 
+  /** Whether what was read is still there. Needs an open file. */
+  async isIntact(): Promise<boolean> {
+    return (await this.#readBehindAnchor(0)) !== undefined
+  }
+
   /** Goes to the beginning of the last line that has no end yet. Needs an open file with nothing read. */
   async skipToEnd(): Promise<void> {
     const handle = this.#handle!

@@ -52,7 +52,7 @@ export class Tail {
       settled = true
     })
     polling.catch(() => {})
-    if (clock instanceof ManualClock) while (!settled) await clock.advance(50)
+    if (clock instanceof ManualClock) while (!settled) await clock.advance(250)
     const batch = await polling
     if (typeof batch === 'string') return batch
     for (const part of batch.parts) {
