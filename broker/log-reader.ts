@@ -60,7 +60,7 @@ export class LogReader {
       const segment = this.#segments[i]!
       if (segment.largestTimestamp < timestamp) continue
       const options = { ...this.#options(i), bytesMax: 1 }
-      let place = await seekTime(segment, timestamp)
+      let place = await seekTime(segment, timestamp, options)
       while (place.position < options.bytesEnd) {
         const read = await readSegment(segment, place, place.nextOffset, options)
         if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
@@ -74,7 +74,7 @@ export class LogReader {
 
   /** Undefined when there is nothing in the segment at or behind `offset`. */
   async #readSegment(segment: Segment, offset: number, options: SegmentReadOptions) {
-    let place = this.#placeOf(segment, offset) ?? (await seekSegment(segment, offset))
+    let place = this.#placeOf(segment, offset) ?? (await seekSegment(segment, offset, options))
     while (place.position < options.bytesEnd) {
       const { batches, nextOffset, position, hole } = await readSegment(segment, place, offset, options)
       if (hole === undefined) {
@@ -82,7 +82,7 @@ export class LogReader {
         return { batches, nextOffset }
       }
       if (offset <= hole.lastOffset) throw this.#corrupt(segment, hole)
-      place = await seekSegmentFrom(segment, { position: hole.end, nextOffset: hole.lastOffset + 1 }, offset)
+      place = await seekSegmentFrom(segment, { position: hole.end, nextOffset: hole.lastOffset + 1 }, offset, options)
     }
     return undefined
   }

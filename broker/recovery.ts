@@ -52,12 +52,13 @@ export async function openSegment(
   const { segment, aligned } = await statSegment(cache, plan)
   const start = aligned ? await trustedStart(segment, plan) : undefined
   const entriesBefore = segment.offsetIndex.file.count
-  let truncatedBytes = await walk(segment, plan, start)
+  const first = await walk(segment, plan, start)
+  let { truncatedBytes } = first
   let rebuilt = start === undefined && segment.bytes > 0
   const lastTime = await segment.timeIndex.last()
-  if (start !== undefined && lastTime !== undefined && lastTime.offset >= segment.nextOffset) {
-    // The time index knows of records that the log does not have.
-    truncatedBytes += await walk(segment, plan, undefined)
+  if (start !== undefined && lastTime !== undefined && (lastTime.offset >= segment.nextOffset || first.timeIsCut)) {
+    // The time index knows of records that the log does not have, or not of those that it has.
+    truncatedBytes += (await walk(segment, plan, undefined)).truncatedBytes
     rebuilt = true
   }
   const indexesRebuilt = rebuilt || (entriesBefore === 0 && segment.offsetIndex.file.count > 0)
@@ -132,17 +133,26 @@ async function entryHolds(segment: Segment, entry: OffsetEntry): Promise<boolean
   return batchIsSane(header, 0) && batchLastOffset(header, 0) === entry.lastOffset
 }
 
-/** Walks from `start`, or from the beginning with empty indexes; answers how many bytes of a torn tail were cut. */
-async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefined): Promise<number> {
+interface Walked {
+  /** Of a torn tail. */
+  readonly truncatedBytes: number
+  /** Indexed batches are later than the time index knows. */
+  readonly timeIsCut: boolean
+}
+
+/** Walks from `start`, or from the beginning with empty indexes. */
+async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefined): Promise<Walked> {
   if (start === undefined) {
     await segment.offsetIndex.file.truncate(0)
     await segment.timeIndex.truncate(0)
   }
   const indexedTo = start?.indexedTo ?? -1
+  let timeIsCut = false
   const takeNote = async (bytes: Buffer, at: number, position: number) => {
     const lastOffset = batchLastOffset(bytes, at)
     const maxTimestamp = batchMaxTimestamp(bytes, at)
     const size = batchSize(bytes, at)
+    if (lastOffset <= indexedTo && maxTimestamp > (start?.largest?.timestamp ?? maxTimestamp)) timeIsCut = true
     if (lastOffset < indexedTo) segment.observe(lastOffset, maxTimestamp)
     else await segment.learn(lastOffset, maxTimestamp, position, size, plan.indexIntervalBytes)
     return true
@@ -155,15 +165,19 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
   place = await scanBatches(segment.store, place, end, false, (bytes, at, position) =>
     synced(bytes, at) ? takeNote(bytes, at, position) : false,
   )
+  if (place.position !== end && !Number.isFinite(plan.checkFrom)) {
+    // A damaged length leads a walk by headers astray: only checksums tell where the damage begins.
+    return walk(segment, { ...plan, checkFrom: 0 }, undefined)
+  }
   for (;;) {
     place = await scanBatches(segment.store, place, end, Number.isFinite(plan.checkFrom), takeNote)
-    if (place.position === end) return 0
+    if (place.position === end) return { truncatedBytes: 0, timeIsCut }
     const next = await findNextBatch(segment.store, place, end, plan.offsetEnd)
     const torn =
       next === undefined && plan.offsetEnd === Number.POSITIVE_INFINITY && place.nextOffset >= plan.syncedOffset
     if (torn) {
       await segment.store.truncate(place.position)
-      return end - place.position
+      return { truncatedBytes: end - place.position, timeIsCut }
     }
     const lastOffset = next === undefined ? await lastOffsetLost(segment, plan, place) : next.nextOffset - 1
     segment.holes.push({
@@ -174,7 +188,7 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
     })
     if (next === undefined) {
       if (lastOffset >= place.nextOffset) segment.observe(lastOffset, -1)
-      return 0
+      return { truncatedBytes: 0, timeIsCut }
     }
     place = next
   }

@@ -26,25 +26,54 @@ export interface SegmentRead {
   readonly hole: Hole | undefined
 }
 
-export interface SegmentReadOptions {
-  /** Base offset of the next segment, or the high watermark, and the bytes that were readable with it. */
+/** How far a segment may be read. */
+export interface SegmentEnds {
+  /** Base offset of the next segment, or the high watermark. */
   readonly offsetEnd: number
+  /** Bytes that were readable when that was so. */
   readonly bytesEnd: number
+}
+
+export interface SegmentReadOptions extends SegmentEnds {
   readonly bytesMax: number
   readonly checkCrcs: boolean
 }
 
-/** The position of the batch that holds `offset`, or of the first one behind it; of damage that is met before. */
-export async function seekSegment(segment: Segment, offset: number): Promise<ScanPlace> {
+/** The position of the batch that holds `offset`, or of the first one behind it; of damage that holds `offset`. */
+export async function seekSegment(segment: Segment, offset: number, ends: SegmentEnds): Promise<ScanPlace> {
   const entry = await segment.offsetIndex.floor(offset)
   const indexed = entry === undefined ? undefined : await placeOfEntry(segment, entry)
-  return seekSegmentFrom(segment, indexed ?? { position: 0, nextOffset: segment.baseOffset }, offset)
+  return seekSegmentFrom(segment, indexed ?? { position: 0, nextOffset: segment.baseOffset }, offset, ends)
 }
 
-/** Likewise, not looking before `place`. */
-export function seekSegmentFrom(segment: Segment, place: ScanPlace, offset: number): Promise<ScanPlace> {
+/** Likewise, not looking before `from`. Headers are believed as long as each batch begins where the last one ends. */
+export async function seekSegmentFrom(
+  segment: Segment,
+  from: ScanPlace,
+  offset: number,
+  ends: SegmentEnds,
+): Promise<ScanPlace> {
   const isBefore = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < offset
-  return scanBatches(segment.store, place, segment.readableBytes, false, isBefore)
+  const quick = await scanBatches(segment.store, from, ends.bytesEnd, false, isBefore)
+  if (quick.position === ends.bytesEnd || (await beginsAt(segment, quick))) return quick
+  let place = from
+  for (;;) {
+    place = await scanBatches(segment.store, place, ends.bytesEnd, true, isBefore)
+    if (place.position === ends.bytesEnd || (await beginsAt(segment, place, offset))) return place
+    const hole = await findHole(segment, place, ends)
+    if (offset <= hole.lastOffset || hole.end === place.position) return place
+    place = { position: hole.end, nextOffset: hole.lastOffset + 1 }
+  }
+}
+
+/** Whether a batch lies at `place` that begins at its offset, or, given `offset`, that ends at or behind that. */
+async function beginsAt(segment: Segment, place: ScanPlace, offset?: number): Promise<boolean> {
+  if (segment.holes.some(hole => hole.position === place.position)) return false
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  if ((await segment.store.read(header, 0, header.length, place.position)) < header.length) return false
+  if (!batchIsSane(header, 0)) return false
+  if (offset === undefined) return batchBaseOffset(header, 0) === place.nextOffset
+  return batchBaseOffset(header, 0) >= place.nextOffset && batchLastOffset(header, 0) >= offset
 }
 
 /** An index is a hint: without a checksum it may be anything. */
@@ -133,7 +162,7 @@ function wholeBatch(chunk: Buffer, at: number, bytesLeft: number): 'whole' | 'la
 }
 
 /** What is damaged from `place` on; found once and remembered. */
-async function findHole(segment: Segment, place: ScanPlace, options: SegmentReadOptions): Promise<Hole> {
+async function findHole(segment: Segment, place: ScanPlace, options: SegmentEnds): Promise<Hole> {
   const known = segment.holes.find(hole => hole.position === place.position)
   if (known !== undefined) return known
   const { offsetEnd, bytesEnd } = options
@@ -160,9 +189,9 @@ function firstFrom(records: PackedRecords, offset: number): number {
  * Where the first record at or after `timestamp` may be: the first batch that has one. Damage on the way is where the
  * answer may be, so the search ends there; the end of what is readable when there is neither.
  */
-export async function seekTime(segment: Segment, timestamp: number): Promise<ScanPlace> {
+export async function seekTime(segment: Segment, timestamp: number, ends: SegmentEnds): Promise<ScanPlace> {
   const before = await segment.timeIndex.before(timestamp)
-  const start = await seekSegment(segment, before === undefined ? segment.baseOffset : before.offset + 1)
+  const start = await seekSegment(segment, before === undefined ? segment.baseOffset : before.offset + 1, ends)
   const isBefore = (bytes: Buffer, at: number) => batchMaxTimestamp(bytes, at) < timestamp || batchIsControl(bytes, at)
-  return scanBatches(segment.store, start, segment.readableBytes, false, isBefore)
+  return scanBatches(segment.store, start, ends.bytesEnd, false, isBefore)
 }
