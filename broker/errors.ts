@@ -10,6 +10,7 @@
  * | OFFSET_OUT_OF_RANGE | a position below the log's start or above its end | `details` has the lost range; never skipped silently |
  * | CORRUPT_MESSAGE | a stored batch fails its checksum or does not parse | `details` names segment, position and offsets |
  * | FENCED | a newer writer or member took the place | stop, reopen from the committed state |
+ * | TRANSACTION_TOO_LARGE | more than one transaction may stage | commit in smaller lots |
  * | COMMIT_UNKNOWN | the commit failed half way | reopen and read back |
  * | DISK_FULL | no room on the device | free space; the log goes on by itself |
  * | STORAGE_FAILED | a write or fsync failed; what it covered is not acknowledged | reopen |
@@ -24,6 +25,7 @@ export const BROKER_CODES = [
   'OFFSET_OUT_OF_RANGE',
   'CORRUPT_MESSAGE',
   'FENCED',
+  'TRANSACTION_TOO_LARGE',
   'COMMIT_UNKNOWN',
   'DISK_FULL',
   'STORAGE_FAILED',

@@ -30,7 +30,10 @@ export interface Broker {
    * afterwards are final.
    */
   writer(id: string): Promise<Writer>
-  /** A member of group `subscription.group`, which shares the partitions among its members. */
+  /**
+   * A member of group `subscription.group`, which shares the partitions among its members. A second one under the same
+   * member name fences the first.
+   */
   subscribe(subscription: Subscription): Promise<Reader>
   /** Reads without a group: one partition from `offset`. For tools, tests and internal topics. */
   read(topic: string, partition: number, offset: number, options: ReadOptions): Promise<ReadResult>
@@ -83,7 +86,7 @@ export interface PartitionDescription {
 /** One writer has at most one open transaction at a time, as a Kafka producer has. */
 export interface Writer {
   readonly id: string
-  /** Rejects with FENCED when a newer writer has taken the id. */
+  /** Rejects with FENCED when a newer writer has taken the id. One at a time: a second begin is our own bug. */
   begin(): Promise<Transaction>
   /** Aborts what is open. */
   close(): Promise<void>
@@ -105,7 +108,10 @@ export interface Transaction {
   checkpoint(entries: readonly Checkpoint[]): void
   /** Moves the group's positions. `group` as the Reader gave it, so a cluster can fence a member that lost its place. */
   offsets(group: GroupMember, offsets: readonly GroupOffset[]): void
-  /** Durable when it resolves, in full. A rejection with code COMMIT_UNKNOWN may be either; reopen and read back. */
+  /**
+   * Durable when it resolves, in full. A rejection ends the transaction; with code COMMIT_UNKNOWN it may be either: reopen
+   * and read back.
+   */
   commit(): Promise<void>
   /** Leaves nothing behind. */
   abort(): Promise<void>
