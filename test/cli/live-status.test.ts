@@ -49,7 +49,9 @@ it('draws over itself, with rates since the last time', async () => {
   await clock.advance(2000)
   live.show(at(3000, { 'last object': 's3://logs/a.json' }))
   expect(screen.lines).toHaveLength(height + 1)
-  expect(screen.lines[2]).toMatch(/^access-log +file source +RUNNING +3,000 +3,000 +2.9 MiB +1 B +0 +1,500 +1,500 +1.5 MiB$/)
+  expect(screen.lines[2]).toMatch(
+    /^access-log +file source +RUNNING +3,000 +3,000 +2.9 MiB +1 B +0 +1,500 +1,500 +1.5 MiB$/,
+  )
   expect(screen.lines.join('\n')).toContain('access-log last object: s3://logs/a.json')
 })
 

@@ -18,6 +18,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Standard input; closed at once without it. */
   readonly input?: string | Uint8Array
+  /** Another user to run as; only root may. */
+  readonly uid?: number
 }
 
 /** A command under way. */
@@ -32,7 +34,12 @@ export class RunningCli {
     const { PATH, HOME } = process.env
     // Nothing of the caller's surroundings but these: a test must not depend on them.
     const env = { PATH, HOME, ...options.env }
-    this.#child = spawn(process.execPath, [CLI, ...args], { cwd: options.cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#child = spawn(process.execPath, [CLI, ...args], {
+      cwd: options.cwd,
+      env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+    })
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text
     })
