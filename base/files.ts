@@ -8,7 +8,10 @@ export interface Files {
   /** Follows symbolic links. Rejects with ENOENT when there is nothing. */
   stat(path: string): Promise<FileStat>
   list(directory: string): Promise<readonly string[]>
-  /** Creates parents as needed; an existing directory is fine. Mode 0700. Not durable before `syncDirectory`. */
+  /**
+   * Creates parents as needed; an existing directory is fine. Mode 0700. Each level that was created is durable only after
+   * `syncDirectory` of the one above it.
+   */
   mkdir(directory: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
@@ -28,7 +31,8 @@ export interface Files {
 
 /**
  * `read`: must exist. `write`: read and write, created when missing (0600), content kept. `exclusive`: read and write,
- * EEXIST when it exists. Opening never follows into a FIFO or device: those are refused with EINVAL.
+ * EEXIST when it exists. Opening never follows into a FIFO or device: those are refused with EINVAL, a directory with
+ * EISDIR. Writing never follows a symbolic link (ELOOP): a planted one would redirect it.
  */
 export type OpenMode = 'read' | 'write' | 'exclusive'
 
@@ -89,7 +93,7 @@ export async function readWhole(files: Files, path: string, sizeMax = 64 << 20):
 
 /**
  * Replaces `path` so that a power cut leaves the old or the new content, never a mixture: temporary file, fdatasync,
- * rename, directory sync. Only this order survives on ext4 and XFS alike.
+ * rename, directory sync. Only this order survives on ext4 and XFS alike. One at a time for a path.
  */
 export async function writeWhole(files: Files, path: string, content: Uint8Array): Promise<void> {
   const slash = path.lastIndexOf('/')
