@@ -39,6 +39,7 @@ sinks:
 
 describe.skipIf(directory === undefined)('real logs from file to object', () => {
   let work = ''
+  let said = ''
 
   beforeAll(() => {
     work = mkdtempSync(join(tmpdir(), 'kts-text-path-'))
@@ -51,13 +52,21 @@ describe.skipIf(directory === undefined)('real logs from file to object', () => 
       encoding: 'utf8',
       timeout: 100_000,
     })
-    expect(ended.status, `${ended.stdout}\n${ended.stderr}`).toBe(0)
+    said = `${ended.stdout}\n${ended.stderr}`
+    expect(ended.status, said).toBe(0)
   })
 
   afterAll(() => rmSync(work, { recursive: true, force: true }))
 
   const content = (topic: string) =>
     Buffer.concat(objectsInOrder(join(work, 'objects/topics', topic)).map(path => contentOf(path)))
+
+  /** What the worker counted as it ended. */
+  function countedErrors(connector: string): number {
+    const lines = said.split('\n').filter(text => text.includes(`"connector":"${connector}"`))
+    const progress = lines.map(text => JSON.parse(text)).findLast(({ events }) => events !== undefined)
+    return progress.events['parse.errors'] ?? 0
+  }
 
   /** The log with the newline that its last line may lack. */
   function original(i: number): Buffer {
@@ -85,6 +94,7 @@ describe.skipIf(directory === undefined)('real logs from file to object', () => 
         expect(lines[n]).toContain(`[${value.time_local}]`)
       }
     }
+    expect(countedErrors(`parsed-${i}`)).toBe(kept)
     if (file === 'apache-combined.log') expect(kept).toBe(1)
   })
 })

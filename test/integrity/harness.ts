@@ -53,7 +53,8 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Repor
   await load.finish()
   const known = await drain(load, workerLog, say)
   load.known()
-  ownExits += known.exited + (await killRepeatedly(kills - early, load, workerLog, random, say))
+  ownExits +=
+    known.exited + (known.exitCode === 0 ? 0 : 1) + (await killRepeatedly(kills - early, load, workerLog, random, say))
   while (load.written < recordsMin) await load.step()
   await load.finish()
   const { findings, exitCode, exited } = await drain(load, workerLog, say)
