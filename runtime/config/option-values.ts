@@ -88,7 +88,7 @@ function parseText(text: Text, spec: OptionSpec, context: ValueContext): Parsed 
 }
 
 function readText(text: Text, spec: OptionSpec, context: ValueContext): { value: OptionValue; hint?: string } {
-  // As ConfigDef.parseType, which trims all but a text.
+  // ConfigDef.parseType trims all of them; a text keeps its blanks here, since somebody quoted them.
   const trimmed = text.text.trim()
   switch (spec.type) {
     case 'string':

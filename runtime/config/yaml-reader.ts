@@ -20,6 +20,7 @@ export class YamlReader {
   /** Undefined while the anchored node itself is being read. */
   readonly #anchors = new Map<string, ConfigNode | undefined>()
   readonly #path: string[] = []
+  #split: readonly string[] | undefined
   #aliased = 0
 
   constructor(text: string, placeAt: (offset: number) => Place, problems: Problems) {
@@ -127,8 +128,13 @@ export class YamlReader {
     this.#problems.add(place, this.#path.join('.'), message)
   }
 
+  get #lines(): readonly string[] {
+    this.#split ??= this.#text.split('\n')
+    return this.#split
+  }
+
   #hint(place: Place): string {
-    const hint = quoteHint(this.#text.split('\n', place.line)[place.line - 1] ?? '', place.column)
+    const hint = quoteHint(this.#lines[place.line - 1] ?? '', place.column)
     return hint === undefined ? '' : `; ${hint}`
   }
 }
