@@ -114,10 +114,10 @@ describe.skipIf(missing.length > 0)('real nginx', () => {
     },
   )
 
-  /** nginx logs a request behind its answer: until all of these are in the file. */
+  /** nginx logs a request behind its answer, and reopens behind the signal: until all of these are in one file or the other. */
   async function logged(from: number): Promise<void> {
     for (;;) {
-      const text = readFileSync(log, 'utf8')
+      const text = [log, `${log}.1`].map(path => (existsSync(path) ? readFileSync(path, 'utf8') : '')).join('')
       let id = from
       while (id < sent && text.includes(`?id=${id} `)) id++
       if (id === sent) return
