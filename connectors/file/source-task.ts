@@ -24,7 +24,7 @@ const HOT_CHECK_MS = 100
 const HOT_FOR_MS = 5000
 const IDLE_AFTER_MS = 1000
 /** Looking around may take one part in so many of the time. */
-const LOOK_SHARE = 40
+const LOOK_SHARE = 60
 const LOOK_GAP_MS = 50
 
 /** Follows the files of one configuration. Everything is read within `poll`: no timer and no reader of its own per file. */
@@ -239,7 +239,7 @@ export class FileSourceTask implements SourceTask {
     const { clock } = this.#context
     const now = clock.monotonic()
     const hot = [...this.#open].filter(file => file.isOpen && now - file.grownAt < HOT_FOR_MS)
-    const untilLook = Math.max(1, this.#nextLookAt - now)
+    const untilLook = Math.min(IDLE_AFTER_MS, Math.max(1, this.#nextLookAt - now))
     const waitMs = hot.length > 0 ? Math.min(HOT_CHECK_MS, untilLook) : untilLook
     const hint = new AbortController()
     this.#wake = () => hint.abort()
