@@ -52,7 +52,9 @@ export class Tail {
       settled = true
     })
     polling.catch(() => {})
-    if (clock instanceof ManualClock) while (!settled) await clock.advance(250)
+    // Files in memory need no time: the clock moves only while the task waits for it.
+    const turn = () => new Promise(resolve => setImmediate(resolve))
+    if (clock instanceof ManualClock) for (await turn(); !settled; await turn()) await clock.advance(250)
     const batch = await polling
     if (typeof batch === 'string') return batch
     for (const part of batch.parts) {
