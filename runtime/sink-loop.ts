@@ -7,6 +7,7 @@ import {
   reactionTo,
   type SinkProgress,
   type SinkTask,
+  stringifyJson,
 } from './api/index.ts'
 import type { Backoff } from './backoff.ts'
 import type { BadRecords } from './bad-records.ts'
@@ -38,6 +39,8 @@ interface Owned {
   /** Where reading stands. */
   position: number
   committed: number
+  /** The state last committed, as JSON text. */
+  state: string
   readonly inFlight: InFlight
   readonly converters: TopicConverters
 }
@@ -51,6 +54,8 @@ interface Owned {
 export class SinkLoop {
   readonly #parts: SinkLoopParts
   readonly #abort = new AbortController()
+  /** Of the poll under way: ends its wait early. */
+  #waiting = new AbortController()
   readonly #owned = new Map<string, Owned>()
   #ending = false
   #commitAt: number
@@ -63,11 +68,13 @@ export class SinkLoop {
   /** Ends reading; `run` then commits what is durable and returns. */
   stop(): void {
     this.#abort.abort()
+    this.#waiting.abort()
   }
 
   /** No more records will be written: `run` delivers what the log holds, makes all of it durable and returns. */
   end(): void {
     this.#ending = true
+    this.#waiting.abort()
   }
 
   async run(): Promise<'finished' | 'stopped'> {
@@ -99,8 +106,10 @@ export class SinkLoop {
 
   /** A read that was started ahead may fail while nobody waits for it yet: the failure is met at its turn. */
   #poll(): Promise<ReaderEvent> {
-    const wait = Math.max(0, Math.min(IDLE_WAIT_MS, this.#commitAt - this.#parts.clock.monotonic()))
-    const event = this.#parts.reader.poll(wait, this.#abort.signal)
+    this.#waiting = new AbortController()
+    const untilCommitMs = Math.max(0, this.#commitAt - this.#parts.clock.monotonic())
+    const waitMs = this.#ending || this.#abort.signal.aborted ? 0 : Math.min(IDLE_WAIT_MS, untilCommitMs)
+    const event = this.#parts.reader.poll(waitMs, this.#waiting.signal)
     event.catch(() => undefined)
     return event
   }
@@ -121,6 +130,7 @@ export class SinkLoop {
       const owned = {
         position: offset,
         committed: offset,
+        state: stringifyJson(states.get(nameOf(topic, partition)) ?? null),
         inFlight: new InFlight(),
         converters: await converters(topic),
       }
@@ -188,7 +198,7 @@ export class SinkLoop {
     const { connector, task, reader, writer, badRecords, clock, commitIntervalMs } = this.#parts
     const progress = await task.preCommit()
     const moved = progress.filter(p => p.offset !== undefined && p.offset > (this.#find(p)?.committed ?? p.offset))
-    const states = progress.filter(p => p.state !== undefined)
+    const states = progress.filter(p => p.state !== undefined && stringifyJson(p.state) !== this.#find(p)?.state)
     const letters = badRecords.drain()
     if (moved.length > 0 || states.length > 0 || letters !== undefined) {
       const transaction = await writer.begin()
@@ -201,6 +211,10 @@ export class SinkLoop {
       await transaction.commit()
     }
     for (const p of moved) this.#durable(p)
+    for (const p of states) {
+      const owned = this.#find(p)
+      if (owned !== undefined) owned.state = stringifyJson(p.state)
+    }
     this.#commitAt = clock.monotonic() + commitIntervalMs
   }
 

@@ -20,6 +20,9 @@ import { unusable } from './sink-errors.ts'
 
 const STATE_VERSION = 1
 
+/** So much is written before a sync of it begins beside the writing: the disk is kept busy, and no commit waits long. */
+const SYNC_BYTES = 16 << 20
+
 interface Position extends TopicPartition {
   /** Everything below is in the file. */
   offset: number
@@ -38,7 +41,11 @@ export class FileSinkTask implements SinkTask {
   #file: FileHandle | undefined
   /** Bytes that belong to the file; what lies behind them is left from a failed write. */
   #size = 0
-  #syncFailure: unknown
+  #syncedSize = 0
+  /** What the last sync made durable. */
+  #durable: readonly SinkProgress[] = []
+  #syncing: Promise<void> | undefined
+  #syncFailure: KtsError | undefined
 
   constructor(path: string, format: Format, context: TaskContext) {
     this.#path = path
@@ -78,20 +85,25 @@ export class FileSinkTask implements SinkTask {
     if (rejected.length > 0) throw new RejectedRecords(rejected)
   }
 
+  /** Under load this is what the sync beside the writing has reached; a commit waits only for a little. */
   async preCommit(): Promise<readonly SinkProgress[]> {
-    await this.#sync()
-    return this.#progress()
+    if (this.#size - this.#syncedSize < SYNC_BYTES) await this.#syncAll()
+    else this.#startSync()
+    this.#checkSync()
+    return this.#durable
   }
 
-  async drain(): Promise<void> {
-    await this.#sync()
+  drain(): Promise<void> {
+    return this.#syncAll()
   }
 
   async closePartitions(partitions: readonly TopicPartition[]): Promise<void> {
     for (const { topic, partition } of partitions) this.#positions.delete(nameOf(topic, partition))
+    this.#durable = this.#durable.filter(({ topic, partition }) => this.#positions.has(nameOf(topic, partition)))
   }
 
   async close(): Promise<void> {
+    await this.#syncing
     await this.#file?.close()
     this.#file = undefined
   }
@@ -105,6 +117,7 @@ export class FileSinkTask implements SinkTask {
       this.#size = await this.#resume(file, savedSize(partitions))
       await file.datasync()
       await this.#context.files.syncDirectory(directory)
+      this.#syncedSize = this.#size
     } catch (cause) {
       await this.close()
       throw unusable(this.#path, cause)
@@ -150,23 +163,49 @@ export class FileSinkTask implements SinkTask {
       for (const block of blocks) out.giveBack(block)
     }
     this.#size += out.total
+    if (this.#size - this.#syncedSize >= SYNC_BYTES) this.#startSync()
   }
 
+  async #syncAll(): Promise<void> {
+    await this.#syncing
+    this.#checkSync()
+    if (this.#size === this.#syncedSize) {
+      this.#durable = this.#progress()
+      return
+    }
+    this.#startSync()
+    await this.#syncing
+    this.#checkSync()
+  }
+
+  #startSync(): void {
+    this.#syncing ??= this.#sync()
+  }
+
+  /** One at a time. Its failure is kept: the next commit tells it, and no sync is tried again. */
   async #sync(): Promise<void> {
     const file = this.#file
     assert(file !== undefined, 'file sink: commit before open')
+    const size = this.#size
+    const progress = this.#progress()
     try {
-      // A failed fdatasync may have dropped what it could not write, and would report success the next time.
-      if (this.#syncFailure !== undefined) throw this.#syncFailure
       await file.datasync()
+      this.#syncedSize = size
+      this.#durable = progress.filter(({ topic, partition }) => this.#positions.has(nameOf(topic, partition)))
     } catch (cause) {
-      this.#syncFailure = cause
-      throw new KtsError(
+      // A failed fdatasync may have dropped what it could not write, and would report success the next time.
+      this.#syncFailure = new KtsError(
         'STORAGE_FAILED',
         `${this.#path}: the disk did not confirm what was written (${errorCode(cause)}); it is written anew. Look at the disk`,
         { cause },
       )
+    } finally {
+      this.#syncing = undefined
     }
+  }
+
+  #checkSync(): void {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure
   }
 
   #progress(): SinkProgress[] {

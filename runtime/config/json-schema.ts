@@ -1,8 +1,8 @@
 import { IGNORED_TOPIC_CONFIGS, TOPIC_CONFIGS } from '../../broker/index.ts'
 import type { OptionSpecs, SinkConnector, SourceConnector, TransformDefinition } from '../api/index.ts'
 import { BROKER_OPTIONS, SINK_OPTIONS, SOURCE_OPTIONS, TOPIC_OPTIONS, WORKER_OPTIONS } from './common-options.ts'
-import { spellings } from './option-reader.ts'
 import { CONNECTOR_NAME } from './connector-options.ts'
+import { spellings } from './option-reader.ts'
 import { type JsonSchema, SchemaTree } from './schema-tree.ts'
 import type { Catalogue } from './types.ts'
 
