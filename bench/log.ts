@@ -1,6 +1,7 @@
 import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32c, PackedRecords, SeededRandom } from '../base/index.ts'
+import type { Broker } from '../broker/index.ts'
 import { accessLogChunk } from '../cli/access-log.ts'
 import type { Bench, BenchContext } from './bench.ts'
 import { openLog } from './open-log.ts'
@@ -35,10 +36,11 @@ export const logRead: Bench = {
   async open(context) {
     const batches = linesOf(context.bytes)
     await appendAll(context, batches)
+    const broker = await openLog(join(context.directory, 'log'))
     return {
-      ours: () => rate(batches, () => readAll(context)),
+      ours: () => rate(batches, () => readAll(broker)),
       theirs: () => rate(batches, () => walkAll(context)),
-      close: async () => {},
+      close: () => broker.close(),
     }
   },
 }
@@ -100,8 +102,7 @@ async function writeAll({ directory }: BenchContext, batches: readonly PackedRec
   await file.close()
 }
 
-async function readAll(context: BenchContext): Promise<void> {
-  const broker = await openLog(join(context.directory, 'log'))
+async function readAll(broker: Broker): Promise<void> {
   const { highWatermark } = await broker.partition('lines', 0)
   let records = 0
   for (let offset = 0; offset < highWatermark; ) {
@@ -115,7 +116,6 @@ async function readAll(context: BenchContext): Promise<void> {
       offset = batch.nextOffset
     }
   }
-  await broker.close()
   if (records !== highWatermark) throw new Error(`${records} of ${highWatermark} records`)
 }
 

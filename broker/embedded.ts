@@ -32,10 +32,14 @@ import type {
   TopicSpec,
   Writer,
 } from './port.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { readPartition } from './read-partition.ts'
 import { GroupReader, type ReaderHost } from './reader.ts'
 import { describeTopic, TopicStore } from './topic-store.ts'
 import { Writers } from './transaction.ts'
+
+/** Pieces of at most about a reader's `partitionBytesMax`, held for all readers together. */
+const READ_AHEAD_CHUNKS = 8
 
 /** Kafka's: a log that has it was closed in good order. */
 const CLEAN_MARKER = '.kafka_cleanshutdown'
@@ -105,6 +109,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
     random,
     logger: log,
     cache: new FileCache(files, options['log.open.files.max']),
+    readAhead: new ReadAhead(READ_AHEAD_CHUNKS),
     checkCrcs: options['log.read.check.crcs'],
     partitionsDefault: options['num.partitions'],
     internal: new Map([OFFSETS_TOPIC, CHECKPOINTS_TOPIC].map(name => [name, STATE_CONFIGS])),

@@ -1,4 +1,6 @@
+export { type EmbeddedBroker, type EmbeddedOptions, type EmbeddedParts, openEmbeddedBroker } from './embedded.ts'
 export * from './errors.ts'
+export { type OwnerRecord, readOwner } from './owner.ts'
 export * from './port.ts'
 export {
   IGNORED_TOPIC_CONFIGS,
@@ -8,5 +10,3 @@ export {
   type TopicConfigSpec,
   type TopicSettings,
 } from './topic-configs.ts'
-export { type OwnerRecord, readOwner } from './owner.ts'
-export { type EmbeddedBroker, type EmbeddedOptions, type EmbeddedParts, openEmbeddedBroker } from './embedded.ts'

@@ -1,6 +1,7 @@
 import { KtsError, type PackedRecords } from '../base/index.ts'
 import type { ScanPlace } from './batch-scan.ts'
 import type { Isolation, PartitionRead } from './partition-log.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import { outOfRange } from './reader.ts'
 import type { Hole, Segment } from './segment.ts'
 import { readSegment, type SegmentReadOptions, seekSegment, seekSegmentFrom, seekTime } from './segment-reader.ts'
@@ -12,6 +13,7 @@ export interface LogReaderParts {
   readonly topic: string
   readonly partition: number
   readonly checkCrcs: boolean
+  readonly readAhead: ReadAhead
 }
 
 interface Hint {
@@ -41,7 +43,7 @@ export class LogReader {
       if (from >= highWatermark) return { batches: [], nextOffset: from }
       const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
       const segment = this.#segments[index]!
-      const options = { ...this.#options(index), bytesMax }
+      const options = { ...this.#options(index), bytesMax, readAhead: this.#parts.readAhead }
       try {
         const read = await this.#readSegment(segment, from, options)
         if (read !== undefined) return read
@@ -59,7 +61,7 @@ export class LogReader {
     for (let i = 0; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!
       if (segment.largestTimestamp < timestamp) continue
-      const options = { ...this.#options(i), bytesMax: 1 }
+      const options = { ...this.#options(i), bytesMax: 1, readAhead: undefined }
       let place = await seekTime(segment, timestamp, options)
       while (place.position < options.bytesEnd) {
         const read = await readSegment(segment, place, place.nextOffset, options)
@@ -88,7 +90,7 @@ export class LogReader {
   }
 
   /** How far a segment may be read: taken in one moment, since both ends move at once. */
-  #options(index: number): Omit<SegmentReadOptions, 'bytesMax'> {
+  #options(index: number): Omit<SegmentReadOptions, 'bytesMax' | 'readAhead'> {
     return {
       offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#highWatermark(),
       bytesEnd: this.#segments[index]!.readableBytes,

@@ -5,8 +5,8 @@ import {
   type Files,
   KtsError,
   type Logger,
-  type ProcessIdentity,
   type Processes,
+  type ProcessIdentity,
   readWhole,
   writeWhole,
 } from '../base/index.ts'

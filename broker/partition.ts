@@ -17,6 +17,7 @@ import type { Isolation, PartitionLog, PartitionRead } from './partition-log.ts'
 import { openPartitionMetadata } from './partition-metadata.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { snapshotPath, writeEmptySnapshot } from './producer-snapshot.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import type { SegmentRecovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 
@@ -32,6 +33,7 @@ export interface PartitionParts {
   readonly clock: Clock
   readonly log: Logger
   readonly cache: FileCache
+  readonly readAhead: ReadAhead
   /** After an unclean start only what lies at or behind this offset is checked; 0 when nothing is known. */
   readonly recoveryPoint: number
   /** The last owner called `close` on every partition. */

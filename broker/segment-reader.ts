@@ -12,6 +12,7 @@ import {
 import { batchRecords } from './batch-records.ts'
 import { findNextBatch, offsetIsShifted, type ScanPlace, scanBatches } from './batch-scan.ts'
 import type { OffsetEntry } from './offset-index.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import type { Hole, Segment } from './segment.ts'
 
 /** What is read at once while looking for the batch of an offset, to have its header at least. */
@@ -37,6 +38,8 @@ export interface SegmentEnds {
 export interface SegmentReadOptions extends SegmentEnds {
   readonly bytesMax: number
   readonly checkCrcs: boolean
+  /** Where the next piece is prepared, when readers go through the log in order. */
+  readonly readAhead: ReadAhead | undefined
 }
 
 /** The position of the batch that holds `offset`, or of the first one behind it; of damage that holds `offset`. */
@@ -99,7 +102,9 @@ export async function readSegment(
   const batches: PackedRecords[] = []
   let { position, nextOffset: expected } = place
   let nextOffset = offset
-  const chunk = await readChunk(segment, position, end, options.bytesMax)
+  const { bytesMax, readAhead } = options
+  const chunk =
+    (await readAhead?.take(segment, position, bytesMax)) ?? (await readChunk(segment, position, end, bytesMax))
   for (let at = 0; position < end; ) {
     const whole = wholeBatch(chunk, at, end - position)
     if (whole === 'later') break
@@ -119,6 +124,10 @@ export async function readSegment(
     at += size
     position += size
   }
+  // Whoever takes large pieces is on the way through the log.
+  if (position < end && position - place.position >= bytesMax / 2) {
+    readAhead?.start(segment, position, bytesMax, () => readChunk(segment, position, end, bytesMax))
+  }
   return { batches, nextOffset, position, hole: undefined }
 }
 
@@ -137,19 +146,32 @@ async function batchHolds(
   return !(await offsetIsShifted(segment.store, place.position, place.nextOffset, options.bytesEnd))
 }
 
-/** As many bytes as asked for, or one batch where it is larger than that. */
+/**
+ * As many bytes as asked for. A batch that is cut at their end is completed when it is the first one, or when the cut
+ * would waste more than half of what was read.
+ */
 async function readChunk(segment: Segment, position: number, end: number, bytesMax: number): Promise<Buffer> {
   const wanted = Math.min(Math.max(bytesMax, READ_BYTES_MIN), end - position)
-  let chunk = Buffer.allocUnsafeSlow(wanted)
-  let length = await segment.store.read(chunk, 0, wanted, position)
-  if (length < BATCH_HEADER_BYTES || !batchIsSane(chunk, 0)) return chunk.subarray(0, length)
-  const first = batchSize(chunk, 0)
-  if (first <= length || first > end - position) return chunk.subarray(0, length)
-  const larger = Buffer.allocUnsafeSlow(first)
+  const chunk = Buffer.allocUnsafeSlow(wanted)
+  const length = await segment.store.read(chunk, 0, wanted, position)
+  const whole = wholeBytes(chunk, length)
+  if (whole > wanted / 2 || length - whole < BATCH_HEADER_BYTES || !batchIsSane(chunk, whole)) {
+    return chunk.subarray(0, length)
+  }
+  const complete = whole + batchSize(chunk, whole)
+  if (complete <= length || complete > end - position) return chunk.subarray(0, length)
+  const larger = Buffer.allocUnsafeSlow(complete)
   chunk.copy(larger, 0, 0, length)
-  length += await segment.store.read(larger, length, first - length, position + length)
-  chunk = larger
-  return chunk.subarray(0, length)
+  return larger.subarray(0, length + (await segment.store.read(larger, length, complete - length, position + length)))
+}
+
+/** How many of the first `length` bytes are whole batches, as far as their headers say. */
+function wholeBytes(chunk: Buffer, length: number): number {
+  let at = 0
+  while (length - at >= BATCH_HEADER_BYTES && batchIsSane(chunk, at) && at + batchSize(chunk, at) <= length) {
+    at += batchSize(chunk, at)
+  }
+  return at
 }
 
 /** Whether a batch lies whole at `at`, begins in the chunk and goes on behind it, or cannot be one. */

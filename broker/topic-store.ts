@@ -3,6 +3,7 @@ import type { FileCache } from './file-cache.ts'
 import { type PartitionId, partitionKey } from './group-members.ts'
 import { Partition } from './partition.ts'
 import type { TopicDescription, TopicSpec } from './port.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
 import { checkTopicName } from './topic-name.ts'
 import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
@@ -17,6 +18,7 @@ export interface TopicStoreParts {
   readonly random: Random
   readonly logger: Logger
   readonly cache: FileCache
+  readonly readAhead: ReadAhead
   readonly checkCrcs: boolean
   readonly partitionsDefault: number
   /** Topics of the broker's own, with their settings. */
@@ -182,7 +184,7 @@ export class TopicStore {
   }
 
   #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings): Promise<Partition> {
-    const { files, clock, logger, cache, checkCrcs, recoveryPoints, clean } = this.#parts
+    const { files, clock, logger, cache, readAhead, checkCrcs, recoveryPoints, clean } = this.#parts
     return Partition.open({
       ...id,
       directory: this.#folder(id),
@@ -192,6 +194,7 @@ export class TopicStore {
       clock,
       log: logger,
       cache,
+      readAhead,
       recoveryPoint: recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0,
       clean,
       checkCrcs,

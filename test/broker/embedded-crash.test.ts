@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ManualClock, SeededRandom } from '../../base/index.ts'
 import { FaultyFiles } from '../../base/faulty-files.ts'
+import { ManualClock, SeededRandom } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import type { Broker, GroupMember } from '../../broker/index.ts'
 import { lines, readAll, rejection, valuesOf } from '../support/broker-drivers.ts'

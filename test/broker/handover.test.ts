@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { SeededRandom } from '../../base/index.ts'
 import { FaultyFiles } from '../../base/faulty-files.ts'
+import { SeededRandom } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import { lines, NEVER, subscription, until, write } from '../support/broker-drivers.ts'
 import { openAsNewProcess } from '../support/embedded.ts'

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type JsonValue, ManualClock, parseJson, SeededRandom, silentLogger } from '../../base/index.ts'
 import { FaultyFiles } from '../../base/faulty-files.ts'
+import { type JsonValue, ManualClock, parseJson, SeededRandom, silentLogger } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import { Checkpoints, checkpointRecords } from '../../broker/checkpoints.ts'
 import { FileCache } from '../../broker/file-cache.ts'
 import { KeyedState } from '../../broker/keyed-state.ts'
 import { Partition } from '../../broker/partition.ts'
+import { ReadAhead } from '../../broker/read-ahead.ts'
 import { parseTopicConfigs } from '../../broker/topic-configs.ts'
 import { rejection } from '../support/broker-drivers.ts'
 import { sharedData } from '../support/shared-data.ts'
@@ -36,6 +37,7 @@ describe('keyed state', () => {
       clock,
       log: silentLogger,
       cache: new FileCache(files, 16),
+      readAhead: new ReadAhead(4),
       recoveryPoint: 0,
       clean: false,
       checkCrcs: true,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Clock, ManualClock, nodeFiles, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
-import { type ProcessIdentity, type Processes, systemProcesses } from '../../base/process-info.ts'
+import { type Processes, type ProcessIdentity, systemProcesses } from '../../base/process-info.ts'
 import { Owner, readOwner } from '../../broker/owner.ts'
 import { rejection } from '../support/broker-drivers.ts'
 

@@ -1,5 +1,5 @@
-import { MemoryFiles } from '../../base/memory-files.ts'
 import { type Files, SeededRandom, writeWhole } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
 import { defineOptions, defineSink, defineSource, defineTransform } from '../../runtime/api/index.ts'
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../runtime/config/load.ts'
 import type { Catalogue } from '../../runtime/config/types.ts'

@@ -6,6 +6,7 @@ import { decodeHeaders, nodeFiles, type PackedRecords, silentLogger, systemClock
 import { FileCache } from '../../broker/file-cache.ts'
 import { Partition, type PartitionParts } from '../../broker/partition.ts'
 import type { PartitionSettings } from '../../broker/partition-settings.ts'
+import { ReadAhead } from '../../broker/read-ahead.ts'
 import { sharedData } from './shared-data.ts'
 
 /** Folder of the files that Kafka wrote, or undefined where they are not at hand. */
@@ -41,6 +42,7 @@ export function openPartition(directory: string, parts: Partial<PartitionParts> 
     clock: systemClock,
     log: silentLogger,
     cache: new FileCache(files, 64),
+    readAhead: new ReadAhead(4),
     recoveryPoint: 0,
     clean: false,
     checkCrcs: true,

@@ -80,7 +80,9 @@ export function workerConfig(sources: readonly SourceConfig[], sinks: readonly S
 const COMMON = {
   'tasks.max': 1,
   'key.converter': undefined,
+  'key.converter.schemas.enable': undefined,
   'value.converter': undefined,
+  'value.converter.schemas.enable': undefined,
   'errors.tolerance': 'none',
   'errors.deadletterqueue.topic.name': undefined,
   'errors.deadletterqueue.context.headers.enable': true,
