@@ -10,7 +10,7 @@ import { FileSourceTask } from './source-task.ts'
 export const fileSource = defineSource({
   kind: 'source',
   name: 'file',
-  aliases: ['org.apache.kafka.connect.file.FileStreamSourceConnector'],
+  aliases: ['org.apache.kafka.connect.file.FileStreamSourceConnector', 'FileStreamSourceConnector', 'FileStreamSource'],
   version: '1',
   doc: 'Follows files and sends each line as one record, without its newline and otherwise byte for byte. Rotation by rename and by copytruncate is followed, also while stopped; a file is known by its content, not by its name or inode.',
   options: FILE_SOURCE_OPTIONS,

@@ -1,6 +1,7 @@
 import { defineOptions, type OptionValues } from '../../runtime/api/index.ts'
 import { FORMAT_NAMES } from '../formats/format.ts'
-import { PARTITIONER_NAMES } from './partitioners.ts'
+import { PARTITIONER_NAMES, PATH_FORMATS } from './partitioners.ts'
+import { validStoreUrl } from './store-url.ts'
 
 /** S3's own limits for a part of an upload. */
 const PART_MIN = 5 << 20
@@ -12,6 +13,46 @@ function validTopicsDir(topicsDir: string): string | undefined {
   if (topicsDir.length <= 256 && parts.every(part => /^[^\p{C}]+$/u.test(part) && part !== '.' && part !== '..'))
     return undefined
   return 'a relative path of at most 256 characters like topics or data/raw, without . and .. and empty parts'
+}
+
+/**
+ * Options of a pasted Confluent configuration that have one meaning here: taken where they say what is done anyway, so
+ * that nothing is promised that is not done. `schema.*` tell about schemas, which lines of JSON and text do not have.
+ */
+const CONFLUENT_ONLY = {
+  'storage.class': only('where objects go', 'io.confluent.connect.s3.storage.S3Storage'),
+  'path.format': only('folders of the time partitioners', ...Object.keys(PATH_FORMATS)),
+  'partition.duration.ms': {
+    type: 'duration',
+    default: null,
+    min: 1,
+    unset: true,
+    importance: 'low',
+    doc: "Confluent's; time that one folder stands for: 1h or 1d, as the partitioner has it.",
+  },
+  timezone: only('zone of the time partitioners', 'UTC', 'Etc/UTC', 'GMT'),
+  locale: {
+    type: 'string',
+    default: null,
+    importance: 'low',
+    doc: "Confluent's; any: names of folders are numbers in every language.",
+  },
+  'timestamp.extractor': only(
+    'time that the time partitioners take',
+    'Record',
+    'io.confluent.connect.storage.partitioner.TimeBasedPartitioner$RecordTimestampExtractor',
+  ),
+  'schema.compatibility': only('what a changed schema does', 'NONE'),
+  'schema.generator.class': only(
+    'schemas of folders',
+    'io.confluent.connect.storage.hive.schema.DefaultSchemaGenerator',
+    'io.confluent.connect.storage.hive.schema.TimeBasedSchemaGenerator',
+  ),
+} as const
+
+function only<const V extends readonly string[]>(what: string, ...values: V) {
+  const doc = `Confluent's; ${what}. Taken where it says what is done anyway.`
+  return { type: 'enum', values, default: null, importance: 'low', doc } as const
 }
 
 /** Names and meanings are Confluent's where it has them; defaults are ours (docs say where they differ). */
@@ -37,6 +78,7 @@ export const S3_OPTIONS = defineOptions({
     importance: 'high',
     doc: 'Another S3 server (`http://127.0.0.1:9000`), or a directory (`./exports`, `file:///srv/exports`) that takes the objects as files (0600, folders 0700).',
     examples: ['http://127.0.0.1:9000', './exports'],
+    validate: validStoreUrl,
   },
   'aws.access.key.id': {
     type: 'string',
@@ -104,7 +146,7 @@ export const S3_OPTIONS = defineOptions({
     values: PARTITIONER_NAMES,
     default: 'default',
     aliases: ['partitioner'],
-    doc: 'Folder of a record: `default` is partition=<n>; `hourly` and `daily` are year=YYYY/month=MM/day=dd(/hour=HH) in UTC, by the time of the record.',
+    doc: 'Folder of a record: `default` is partition=<n>; `hourly` and `daily` are year=YYYY/month=MM/day=dd(/hour=HH) in UTC, by the time of the record. The `TimeBasedPartitioner` is one of them, by its `path.format`.',
   },
   'partitioner.max.open.files': {
     type: 'integer',
@@ -143,6 +185,7 @@ export const S3_OPTIONS = defineOptions({
     min: 4 << 20,
     doc: 'Most memory for objects under construction in one task; beyond it the largest are finished early. Nothing is lost by it, objects become smaller.',
   },
+  ...CONFLUENT_ONLY,
 })
 
 export type S3Options = OptionValues<typeof S3_OPTIONS>

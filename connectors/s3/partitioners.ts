@@ -5,6 +5,7 @@ export type Partitioner =
   | { readonly kind: 'time'; readonly periodMs: number; path(timestamp: number): string }
 
 const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 /** Short names first, Confluent's classes as aliases. */
 export const PARTITIONER_NAMES = [
@@ -14,13 +15,24 @@ export const PARTITIONER_NAMES = [
   'io.confluent.connect.storage.partitioner.DefaultPartitioner',
   'io.confluent.connect.storage.partitioner.HourlyPartitioner',
   'io.confluent.connect.storage.partitioner.DailyPartitioner',
+  'io.confluent.connect.storage.partitioner.TimeBasedPartitioner',
 ] as const
 
 export type PartitionerName = (typeof PARTITIONER_NAMES)[number]
 
-export function partitionerNamed(name: PartitionerName): Partitioner {
-  if (/hourly/i.test(name)) return { kind: 'time', periodMs: HOUR_MS, path: hourPath }
-  if (/daily/i.test(name)) return { kind: 'time', periodMs: 24 * HOUR_MS, path: dayPath }
+/** Confluent's `path.format`s of the folders we write, each with the time that one folder stands for. */
+export const PATH_FORMATS: Readonly<Record<string, number>> = {
+  "'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH": HOUR_MS,
+  "'year'=yyyy/'month'=MM/'day'=dd/'hour'=HH": HOUR_MS,
+  "'year'=YYYY/'month'=MM/'day'=dd": DAY_MS,
+  "'year'=yyyy/'month'=MM/'day'=dd": DAY_MS,
+}
+
+/** `pathFormat` decides for the TimeBasedPartitioner alone; the others know their folders. */
+export function partitionerOf(name: PartitionerName, pathFormat: string | undefined): Partitioner {
+  const periodMs = /TimeBased/.test(name) ? PATH_FORMATS[pathFormat ?? ''] : undefined
+  if (periodMs === HOUR_MS || /hourly/i.test(name)) return { kind: 'time', periodMs: HOUR_MS, path: hourPath }
+  if (periodMs === DAY_MS || /daily/i.test(name)) return { kind: 'time', periodMs: DAY_MS, path: dayPath }
   return { kind: 'default' }
 }
 

@@ -1,9 +1,7 @@
-import { fileURLToPath } from 'node:url'
 import {
   type CheckContext,
   type CodecName,
   defineSink,
-  errorMessage,
   KtsError,
   loadCodec,
   randomId,
@@ -15,10 +13,12 @@ import { createFormat } from '../formats/format.ts'
 import { DirectoryStore } from './directory-store.ts'
 import { prefixOf } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
+import { optionProblems } from './option-problems.ts'
 import { S3_OPTIONS, type S3Options } from './options.ts'
-import { partitionerNamed } from './partitioners.ts'
+import { partitionerOf } from './partitioners.ts'
 import { openS3Store } from './s3-store.ts'
 import { S3SinkTask } from './sink-task.ts'
+import { directoryOf } from './store-url.ts'
 
 const EXTENSIONS: Readonly<Record<CodecName, string>> = { none: '', gzip: '.gz', zstd: '.zst' }
 const READERS: Readonly<Record<CodecName, string>> = { none: 'cat', gzip: 'gzip -dc', zstd: 'zstd -dc' }
@@ -33,6 +33,7 @@ export const s3Sink = defineSink({
   version: '1',
   doc: 'Writes topics to a bucket of any S3 server, or to a local directory, as compressed lines of JSON or text in the layout of Confluent’s S3 sink. At least once: after a kill the records since the last commit are written again, under the same key where the object begins with the same record.',
   options: S3_OPTIONS,
+  problems: optionProblems,
   open: openSink,
   check,
 })
@@ -56,7 +57,7 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
         idleMs: options['rotate.idle.ms'],
         scheduleMs: options['rotate.schedule.interval.ms'],
       },
-      partitioner: partitionerNamed(options['partitioner.class']),
+      partitioner: partitionerOf(options['partitioner.class'], options['path.format']),
       openFilesMax: options['partitioner.max.open.files'],
       nulls: options['behavior.on.null.values'],
       ignored: () => context.count('null.values.ignored'),
@@ -68,22 +69,15 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
   )
 }
 
-/** Where `store.url` and `s3.bucket.name` say; CONFIG_INVALID when they do not say it. */
+/** Where `store.url` and `s3.bucket.name` say. */
 async function openStore(options: S3Options, context: CheckContext): Promise<ObjectStore> {
   const url = options['store.url']
   const prefix = prefixOf(options['topics.dir'])
   const directory = url === undefined ? undefined : directoryOf(url)
   if (directory !== undefined) return new DirectoryStore(context.files, directory, prefix)
-  const bucket = options['s3.bucket.name']
-  if (bucket === undefined || bucket === '') {
-    throw new KtsError(
-      'CONFIG_INVALID',
-      's3.bucket.name: expected the name of a bucket, or a directory as store.url (./exports, file:///srv/exports); got neither',
-    )
-  }
   return await openS3Store(
     {
-      bucket,
+      bucket: options['s3.bucket.name']!,
       region: options['s3.region'],
       endpoint: url,
       credentials: credentialsOf(options),
@@ -97,26 +91,10 @@ async function openStore(options: S3Options, context: CheckContext): Promise<Obj
   )
 }
 
-/** The absolute path that the URL names, or undefined for an S3 server's. */
-function directoryOf(url: string): string | undefined {
-  if (url.startsWith('/')) return url
-  if (/^https?:\/\//i.test(url)) return undefined
-  try {
-    if (/^file:/i.test(url)) return fileURLToPath(url)
-  } catch (cause) {
-    throw new KtsError('CONFIG_INVALID', `store.url ${url}: ${errorMessage(cause)}; write file:///srv/exports`, {
-      cause,
-    })
-  }
-  throw new KtsError('CONFIG_INVALID', `store.url ${url}: expected http://…, https://…, file:///… or a directory that begins with / or ./`)
-}
-
 function credentialsOf(options: S3Options) {
   const accessKeyId = options['aws.access.key.id']
   const secretAccessKey = options['aws.secret.access.key']
-  if (accessKeyId === undefined && secretAccessKey === undefined) return undefined
-  if (accessKeyId !== undefined && secretAccessKey !== undefined) return { accessKeyId, secretAccessKey }
-  throw new KtsError('CONFIG_INVALID', 'aws.access.key.id and aws.secret.access.key: expected both or neither, got one')
+  return accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
 }
 
 function readingHint(options: S3Options, store: ObjectStore, codec: CodecName, key: string): string {

@@ -19,7 +19,14 @@ const BATCH_RECORDS_MAX = 4096
 const PACE_MS = 10
 
 const OPTIONS = defineOptions({
-  topics: { type: 'list', nonEmpty: true, aliases: ['topic'], doc: 'Topics to write to.', importance: 'high' },
+  topics: {
+    type: 'list',
+    nonEmpty: true,
+    aliases: ['topic'],
+    doc: 'Topics to write to.',
+    importance: 'high',
+    validate: topics => (new Set(topics).size < topics.length ? 'each topic once' : undefined),
+  },
   partitions: {
     type: 'integer',
     default: 1,

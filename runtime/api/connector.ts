@@ -1,5 +1,5 @@
 import type { Clock, Files, JsonObject, Logger, Random } from '../../base/index.ts'
-import type { OptionSpecs, OptionValues } from './options.ts'
+import type { OptionProblem, OptionSpecs, OptionValues } from './options.ts'
 import type { SinkBatch, SourcePart } from './record.ts'
 
 /**
@@ -18,6 +18,11 @@ export interface SourceConnector<S extends OptionSpecs = OptionSpecs> {
   readonly options: S
   /** What its values are in the log when nobody says otherwise: the name of a converter. */
   readonly defaultConverter: 'bytes' | 'string' | 'json'
+  /**
+   * Which options do not fit together, although each is fine by itself; [] when all do. Pure: asked while the
+   * configuration is read, so that it is told, with its place, before anything runs.
+   */
+  problems?(options: OptionValues<S>): readonly OptionProblem[]
   /** Topics this configuration may write, for creation and for the converter's default; [] when not known before. */
   topics(options: OptionValues<S>): readonly string[]
   /** Splits the work into at most `tasksMax` tasks; each gets its own options. At least one. */
@@ -71,6 +76,8 @@ export interface SinkConnector<S extends OptionSpecs = OptionSpecs> {
   readonly version: string
   readonly doc: string
   readonly options: S
+  /** As of a source. */
+  problems?(options: OptionValues<S>): readonly OptionProblem[]
   open(options: OptionValues<S>, context: TaskContext): Promise<SinkTask>
   check?(options: OptionValues<S>, context: CheckContext): Promise<void>
 }

@@ -101,6 +101,14 @@ export type OptionValues<S extends OptionSpecs> = {
   readonly [K in keyof S]: S[K] extends { readonly default: null } ? BaseValue<S[K]> | undefined : BaseValue<S[K]>
 }
 
+/** What is wrong with options of which each is fine by itself. */
+export interface OptionProblem {
+  /** Declared name of the option that the problem is told at. */
+  readonly option: string
+  /** `expected X, got Y`. Repeats no value: any of them may have come from a reference to a secret. */
+  readonly message: string
+}
+
 /** Keeps the literal types of a declaration, so that OptionValues can be inferred from it. */
 export function defineOptions<const S extends OptionSpecs>(specs: S): S {
   return specs

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/index.ts'
-import type { OptionSpecs, OptionValues } from './options.ts'
+import type { OptionProblem, OptionSpecs, OptionValues } from './options.ts'
 import type { ConnectRecord } from './record.ts'
 
 /** A single message transform, as a value. */
@@ -12,6 +12,8 @@ export interface TransformDefinition<S extends OptionSpecs = OptionSpecs> {
   readonly options: S
   /** True when values leave it with structure, so that a topic of raw bytes becomes JSON by default. */
   readonly structured: boolean
+  /** As of a connector: which options do not fit together. Pure. */
+  problems?(options: OptionValues<S>): readonly OptionProblem[]
   open(options: OptionValues<S>, context: TransformContext): Transform
 }
 

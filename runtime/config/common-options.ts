@@ -1,4 +1,4 @@
-import { defineOptions } from '../api/index.ts'
+import { type BooleanSpec, defineOptions } from '../api/index.ts'
 import { CONVERTER_NAMES } from '../converters/index.ts'
 
 const MINUTE = 60_000
@@ -8,6 +8,16 @@ const isConverter = (name: string) =>
   CONVERTER_NAMES.includes(name)
     ? undefined
     : `a converter (${CONVERTER_NAMES.filter(n => !n.includes('.')).join(', ')})`
+
+/** Beside a converter in most Connect configurations. */
+const schemasEnable = (of: 'key' | 'value') =>
+  ({
+    type: 'boolean',
+    default: null,
+    importance: 'low',
+    doc: `JSON ${of}s come without a schema beside them: false (Connect's default is true).`,
+    validate: enabled => (enabled ? 'false: schemas in JSON come with change capture' : undefined),
+  }) as const satisfies BooleanSpec
 
 /** `worker:` in a pipeline file: the process. */
 export const WORKER_OPTIONS = defineOptions({
@@ -112,12 +122,14 @@ export const TOPIC_OPTIONS = defineOptions({
     validate: isConverter,
     doc: 'How keys are encoded in this topic: bytes, string or json.',
   },
+  'key.converter.schemas.enable': schemasEnable('key'),
   'value.converter': {
     type: 'string',
     default: null,
     validate: isConverter,
     doc: 'How values are encoded in this topic: bytes, string or json.',
   },
+  'value.converter.schemas.enable': schemasEnable('value'),
 })
 
 const COMMON = {
@@ -128,12 +140,14 @@ const COMMON = {
     validate: isConverter,
     doc: "Overrides the topic's key converter: bytes, string or json.",
   },
+  'key.converter.schemas.enable': schemasEnable('key'),
   'value.converter': {
     type: 'string',
     default: null,
     validate: isConverter,
     doc: "Overrides the topic's value converter: bytes, string or json.",
   },
+  'value.converter.schemas.enable': schemasEnable('value'),
   'errors.tolerance': {
     type: 'enum',
     values: ['none', 'all'],

@@ -3,7 +3,7 @@ import { TOPIC_CONFIGS } from '../../broker/index.ts'
 import type { OptionSpecs, SinkConnector, SourceConnector } from '../api/index.ts'
 import { BROKER_OPTIONS, SINK_OPTIONS, SOURCE_OPTIONS, TOPIC_OPTIONS, WORKER_OPTIONS } from './common-options.ts'
 import type { FlatOption } from './flat-options.ts'
-import { type OptionScope, type ReadOptions, readOptions } from './option-reader.ts'
+import { type OptionScope, type ReadOptions, readOptions, reportMisfits } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
 import type { Section } from './pipeline-file.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
@@ -48,7 +48,9 @@ export function readConnector(
     structural: STRUCTURAL,
   }
   const own = section.options.filter(option => !isStructural(option.key))
-  const { values, given } = readOptions(own, scope, context, problems)
+  const { values, given, sound } = readOptions(own, scope, context, problems)
+  const options = pick(values, connector.options)
+  if (sound) reportMisfits(connector.problems?.(options as never) ?? [], given, scope, problems)
   const transforms = readTransforms(section.options, section.path, catalogue, context, problems)
   reportPredicates(section, problems)
   const config = {
@@ -59,7 +61,7 @@ export function readConnector(
     shown: shownOptions(section.name, section.options, specs, transforms),
     kind: connector.kind,
     connector,
-    options: pick(values, connector.options),
+    options,
     common: pick(values, common),
   }
   return { config: config as unknown as SourceConfig | SinkConfig, path: section.path, given }

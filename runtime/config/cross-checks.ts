@@ -5,6 +5,8 @@ import { type Problems, quoted } from './problems.ts'
 import { topicNameProblem } from './topic-options.ts'
 import type { SinkConfig, SourceConfig, TopicConfig } from './types.ts'
 
+const DEAD_LETTERS = 'errors.deadletterqueue.topic.name'
+
 /** What no single option can say: names, topics and options that must fit each other. */
 export function crossCheck(
   connectors: readonly ReadConnector[],
@@ -15,7 +17,7 @@ export function crossCheck(
   let complete = true
   for (const { config, path, given } of connectors) {
     checkDeadLetters(config, path, given, problems)
-    const deadLetters = config.common['errors.deadletterqueue.topic.name']
+    const deadLetters = config.common[DEAD_LETTERS]
     if (deadLetters !== undefined) written.add(deadLetters)
     if (config.kind === 'sink') continue
     const names = sourceTopics(config, path, given, problems)
@@ -95,13 +97,17 @@ function checkDeadLetters(
   given: ReadConnector['given'],
   problems: Problems,
 ): void {
-  const name = config.common['errors.deadletterqueue.topic.name']
-  const option = given.get('errors.deadletterqueue.topic.name')
+  const name = config.common[DEAD_LETTERS]
+  const option = given.get(DEAD_LETTERS)
+  const ownPolicy = config.transforms.find(transform => transform.options['on.error'] === 'dead-letter')
+  if (option === undefined && ownPolicy !== undefined) {
+    const words = `expected a topic, since transform ${ownPolicy.name} says on.error: dead-letter; got nothing`
+    problems.add(config.place, `${path}.${DEAD_LETTERS}`, words)
+  }
   if (name === undefined || option === undefined) return
   const wrong = topicNameProblem(name, writtenText(option))
   if (wrong !== undefined) problems.add(option.value.place, `${path}.${option.key}`, wrong)
-  const ownPolicy = config.transforms.some(transform => transform.options['on.error'] === 'dead-letter')
-  if (config.common['errors.tolerance'] === 'all' || ownPolicy) return
+  if (config.common['errors.tolerance'] === 'all' || ownPolicy !== undefined) return
   const words = 'bad records will stop the task and not go here; add errors.tolerance: all'
   problems.warn(option.place, `${path}.${option.key}`, words)
 }

@@ -1,4 +1,4 @@
-import type { OptionSpec, OptionSpecs } from '../api/index.ts'
+import type { OptionProblem, OptionSpec, OptionSpecs } from '../api/index.ts'
 import type { FlatOption } from './flat-options.ts'
 import { expectation, type OptionValue, parseOption, type ValueContext } from './option-values.ts'
 import { formatPlace, type Problems } from './problems.ts'
@@ -10,6 +10,8 @@ export interface ReadOptions {
   readonly values: Readonly<Record<string, OptionValue>>
   /** What was given, by declared name. */
   readonly given: ReadonlyMap<string, FlatOption>
+  /** No declared option has a problem or is missing: the values are what somebody meant. */
+  readonly sound: boolean
 }
 
 export interface OptionScope {
@@ -42,11 +44,25 @@ export function readOptions(
     else if (!given.has(name)) given.set(name, option)
     else replaceOrReport(given, name, option, path, problems)
   }
+  const before = problems.count
   const values: Record<string, OptionValue> = Object.create(null)
   for (const [name, spec] of Object.entries(scope.specs)) {
     values[name] = readValue(name, spec, given.get(name), scope, context, problems)
   }
-  return { values, given }
+  return { values, given, sound: problems.count === before }
+}
+
+/** Tells what the owner of the options finds in them, at the option's place, or at the map's where it was not given. */
+export function reportMisfits(
+  misfits: readonly OptionProblem[],
+  given: ReadOptions['given'],
+  { path, place }: Pick<OptionScope, 'path' | 'place'>,
+  problems: Problems,
+): void {
+  for (const { option: name, message } of misfits) {
+    const option = given.get(name)
+    problems.add(option?.value.place ?? place, `${path}.${option?.key ?? name}`, message)
+  }
 }
 
 /** Every spelling of every option: its name, its aliases, and the prefix of a `.class`. Declared names go first. */

@@ -30,6 +30,11 @@ export class Problems {
     return this.#warnings
   }
 
+  /** How many errors there are so far. */
+  get count(): number {
+    return this.#errors.length
+  }
+
   add(place: Place, path: string, message: string): void {
     this.#errors.push({ place, path, message })
   }

@@ -1,6 +1,6 @@
 import { type FlatOption, flatten } from './flat-options.ts'
 import { describeNode, type ListNode } from './nodes.ts'
-import { type ReadOptions, readOptions } from './option-reader.ts'
+import { type ReadOptions, readOptions, reportMisfits } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
 import { type Problems, quoted } from './problems.ts'
 import { didYouMean } from './suggest.ts'
@@ -115,6 +115,7 @@ function readStep(
     elsewhere: new Map<string, string>(),
     structural: ['type'],
   }
-  const { values, given } = readOptions(own, scope, context, problems)
+  const { values, given, sound } = readOptions(own, scope, context, problems)
+  if (sound) reportMisfits(transform.problems?.(values as never) ?? [], given, scope, problems)
   return { config: { name: step.name, transform, options: values }, given, type: name! }
 }

@@ -58,6 +58,11 @@ export const parse = defineTransform({
   doc: 'Takes a log line apart into fields and sets the time of the record from it. Text that is not UTF-8 is counted as `invalid.utf8`, its bytes spelled `\\xNN`.',
   options: OPTIONS,
   structured: true,
+  problems({ format, 'timestamp.field': timestampField }) {
+    if (timestampField === undefined || format === 'json') return []
+    const message = 'expected format: json beside it, got another format, whose own $time… variables set the time'
+    return [{ option: 'timestamp.field', message }]
+  },
   open(options, context) {
     const parseLine = openParser(options, context)
     return transformOf(parseLine, options, context)

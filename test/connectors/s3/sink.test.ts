@@ -204,18 +204,6 @@ describe('check', () => {
       message: expect.stringMatching(/\/exports.*chown/),
     })
   })
-
-  test('neither bucket nor directory, or half of the credentials: a configuration error', async () => {
-    const check = (given: object) => s3Sink.check!(optionsOf({ 'store.url': undefined, ...given }), testContext())
-    await expect(check({})).rejects.toMatchObject({
-      code: 'CONFIG_INVALID',
-      message: expect.stringContaining('s3.bucket.name'),
-    })
-    await expect(check({ 's3.bucket.name': 'b', 'aws.access.key.id': 'a' })).rejects.toMatchObject({
-      code: 'CONFIG_INVALID',
-    })
-    await expect(check({ 'store.url': 'ftp://x' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
-  })
 })
 
 test('a compressed object is read back by the codec, frame by frame of a mebibyte', async () => {
