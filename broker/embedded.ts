@@ -16,6 +16,7 @@ import { GroupMembers } from './group-members.ts'
 import { GroupOffsets } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { KeyedState, type StateView } from './keyed-state.ts'
+import { createMetaProperties, readMetaProperties } from './meta-properties.ts'
 import { readOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Owner } from './owner.ts'
 import type {
@@ -76,6 +77,8 @@ export interface EmbeddedParts {
 
 /** What only the embedded engine has. */
 export interface EmbeddedBroker extends Broker {
+  /** Kafka's cluster id: made with the data directory, and the same for as long as that lives. */
+  readonly clusterId: string
   /** Tells other processes of this host, through the owner file, where the worker's REST API answers. */
   setAddress(url: string): Promise<void>
 }
@@ -100,7 +103,9 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
   const { directory, options, files, clock, random, log } = parts
   const marker = `${directory}/${CLEAN_MARKER}`
   const clean = await exists(files, marker)
-  if (!clean && (await exists(files, `${directory}/meta/topics.json`)))
+  const used = await exists(files, `${directory}/meta/topics.json`)
+  const clusterId = await openClusterId(parts, used)
+  if (!clean && used)
     log.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
   const topics = await TopicStore.open({
     directory,
@@ -128,7 +133,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
       offsets: await openState(parts, topics, OFFSETS_TOPIC, offsets),
       checkpoints: await openState(parts, topics, CHECKPOINTS_TOPIC, checkpoints),
     }
-    const broker = new Embedded(parts, owner, topics, { offsets, checkpoints }, states)
+    const broker = new Embedded(parts, clusterId, owner, topics, { offsets, checkpoints }, states)
     await broker.start()
     return broker
   } catch (error) {
@@ -149,6 +154,15 @@ function openState({ directory, files, log }: EmbeddedParts, topics: TopicStore,
   })
 }
 
+async function openClusterId({ directory, files, random, log }: EmbeddedParts, used: boolean): Promise<string> {
+  const path = `${directory}/meta.properties`
+  const found = await readMetaProperties(files, path)
+  if (found !== undefined) return found.clusterId
+  const { clusterId } = await createMetaProperties(files, path, random)
+  if (used) log.warn({ directory, clusterId }, 'meta.properties was gone: the log has a new cluster id')
+  return clusterId
+}
+
 async function exists(files: Files, path: string): Promise<boolean> {
   try {
     await files.stat(path)
@@ -162,6 +176,7 @@ async function exists(files: Files, path: string): Promise<boolean> {
 /** The log on local disk, in this process. Everything that decides lives in the files it puts together. */
 class Embedded implements EmbeddedBroker {
   readonly engine = 'embedded'
+  readonly clusterId: string
   readonly #owner: Owner
   readonly #parts: EmbeddedParts
   readonly #topics: TopicStore
@@ -177,12 +192,14 @@ class Embedded implements EmbeddedBroker {
 
   constructor(
     parts: EmbeddedParts,
+    clusterId: string,
     owner: Owner,
     topics: TopicStore,
     views: { readonly offsets: GroupOffsets; readonly checkpoints: Checkpoints },
     states: { readonly offsets: KeyedState; readonly checkpoints: KeyedState },
   ) {
     this.#parts = parts
+    this.clusterId = clusterId
     this.#owner = owner
     this.#topics = topics
     this.#views = views

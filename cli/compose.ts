@@ -73,8 +73,7 @@ export async function startConfig(config: WorkerConfig, log: Logger): Promise<Pi
       worker,
       connectors: [...config.sources, ...config.sinks],
       version: VERSION,
-      // There is no cluster: the engine's name stands where Connect has the cluster's id.
-      clusterId: broker.engine,
+      clusterId: broker.clusterId,
     })
     await broker.setAddress(rest.url)
   } catch (error) {

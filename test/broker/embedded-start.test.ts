@@ -7,6 +7,7 @@ import { lines, readAll, rejection, valuesOf, write } from '../support/broker-dr
 import { openAsNewProcess } from '../support/embedded.ts'
 import { recordingLogger } from '../support/recording-logger.ts'
 
+const META = '/data/meta.properties'
 const SNAPSHOT = '/data/meta/state/connect-offsets.json'
 
 describe('a start of the embedded engine', () => {
@@ -45,6 +46,68 @@ describe('a start of the embedded engine', () => {
     expect(text.split('\n').slice(0, 2)).toEqual(['0', '4'])
     expect(text).toMatch(/^t 0 0$/m)
     expect(text).toMatch(/^t 1 3$/m)
+  })
+
+  test('has the cluster id that was made with the data directory, as Kafka keeps it', async () => {
+    const broker = await open()
+    const text = (await readWhole(files, META))!.toString()
+    expect(text).toMatch(/^version=1\ncluster\.id=[\w-]{22}\nnode\.id=0\ndirectory\.id=[\w-]{22}\n$/)
+    expect(text).toContain(`cluster.id=${broker.clusterId}\n`)
+    await broker.close()
+    expect((await open()).clusterId).toBe(broker.clusterId)
+    expect((await readWhole(files, META))!.toString()).toBe(text)
+  })
+
+  test('makes the cluster id once, whenever the power is cut', async () => {
+    for (let cut = 0; cut < 6; cut++) {
+      const disk = new MemoryFiles(new SeededRandom(cut), { clock })
+      const broker = await openAsNewProcess({ files: disk, clock })
+      await broker.ensureTopic({ name: 't', partitions: 1, configs: {} })
+      const after = disk.powerCut()
+      expect((await openAsNewProcess({ files: after, clock })).clusterId).toBe(broker.clusterId)
+    }
+  })
+
+  test.each([
+    ['empty', ''],
+    ['cut', 'version=1\ncluster.id=AAAAAAAAAA'],
+    [
+      'of another version',
+      'version=2\ncluster.id=AAAAAAAAAAAAAAAAAAAAAA\nnode.id=0\ndirectory.id=BBBBBBBBBBBBBBBBBBBBBB\n',
+    ],
+    [
+      'of another node',
+      'version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAA\nnode.id=1\ndirectory.id=BBBBBBBBBBBBBBBBBBBBBB\n',
+    ],
+  ])('with a meta.properties that is %s is refused, and the file stays', async (_, content) => {
+    await (await open()).close()
+    await writeWhole(files, META, Buffer.from(content))
+    const error = await rejection(open())
+    expect(error).toMatchObject({
+      code: 'STORAGE_FAILED',
+      message: expect.stringMatching(/meta\.properties: .*backup/),
+    })
+    expect((await readWhole(files, META))!.toString()).toBe(content)
+  })
+
+  test('without its meta.properties gets a new cluster id and says so', async () => {
+    const broker = await open()
+    await broker.ensureTopic({ name: 't', partitions: 1, configs: {} })
+    await broker.close()
+    await files.unlink(META)
+    const log = recordingLogger()
+    expect((await open(log)).clusterId).not.toBe(broker.clusterId)
+    expect(log.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: expect.stringMatching(/new cluster id/) }),
+    )
+  })
+
+  test('reads the meta.properties that Kafka writes, with its comments and order', async () => {
+    await (await open()).close()
+    const kafkas =
+      '#\n#Fri Nov 20 11:33:07 UTC 2026\nnode.id=0\ndirectory.id=9qA7upOaMIqzAgmlcQbESA\nversion=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAA\n'
+    await writeWhole(files, META, Buffer.from(kafkas))
+    expect((await open()).clusterId).toBe('AAAAAAAAAAAAAAAAAAAAAA')
   })
 
   test('is refused while the folder of a listed partition is gone, and nothing is begun anew', async () => {
