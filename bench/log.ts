@@ -106,7 +106,7 @@ async function readAll(broker: Broker): Promise<void> {
   const { highWatermark } = await broker.partition('lines', 0)
   let records = 0
   for (let offset = 0; offset < highWatermark; ) {
-    const { batches } = await broker.read('lines', 0, offset, {
+    const { batches, release } = await broker.read('lines', 0, offset, {
       isolation: 'read_committed',
       bytesMax: READ_BYTES,
       waitMs: 0,
@@ -115,6 +115,7 @@ async function readAll(broker: Broker): Promise<void> {
       records += batch.records.count
       offset = batch.nextOffset
     }
+    release()
   }
   if (records !== highWatermark) throw new Error(`${records} of ${highWatermark} records`)
 }

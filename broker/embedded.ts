@@ -265,9 +265,9 @@ class Embedded implements EmbeddedBroker {
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])]
     const id = { topic, partition }
     const signal = AbortSignal.any(signals)
-    const batches = await readPartition(this.#parts.clock, log, id, offset, { ...options, signal })
+    const read = await readPartition(this.#parts.clock, log, id, offset, { ...options, signal })
     this.#checkOpen()
-    return { ...(await this.partition(topic, partition)), batches }
+    return { ...(await this.partition(topic, partition)), ...read }
   }
 
   async committed(group: string): Promise<readonly GroupOffset[]> {

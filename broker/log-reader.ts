@@ -43,7 +43,7 @@ export class LogReader {
       if (from >= highWatermark) return { batches: [], nextOffset: from }
       const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
       const segment = this.#segments[index]!
-      const options = { ...this.#options(index), bytesMax, readAhead: this.#parts.readAhead }
+      const options = { ...this.#options(index), bytesMax }
       try {
         const read = await this.#readSegment(segment, from, options)
         if (read !== undefined) return read
@@ -61,12 +61,13 @@ export class LogReader {
     for (let i = 0; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!
       if (segment.largestTimestamp < timestamp) continue
-      const options = { ...this.#options(i), bytesMax: 1, readAhead: undefined }
+      const options = { ...this.#options(i), bytesMax: 1 }
       let place = await seekTime(segment, timestamp, options)
       while (place.position < options.bytesEnd) {
         const read = await readSegment(segment, place, place.nextOffset, options)
         if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
         const found = firstSince(read.batches, timestamp)
+        read.release()
         if (found !== undefined) return found
         place = { position: read.position, nextOffset: read.nextOffset }
       }
@@ -78,11 +79,12 @@ export class LogReader {
   async #readSegment(segment: Segment, offset: number, options: SegmentReadOptions) {
     let place = this.#placeOf(segment, offset) ?? (await seekSegment(segment, offset, options))
     while (place.position < options.bytesEnd) {
-      const { batches, nextOffset, position, hole } = await readSegment(segment, place, offset, options)
+      const { batches, nextOffset, position, hole, release } = await readSegment(segment, place, offset, options)
       if (hole === undefined) {
         this.#remember(nextOffset, { segment, position })
-        return { batches, nextOffset }
+        return { batches, nextOffset, release }
       }
+      release()
       if (offset <= hole.lastOffset) throw this.#corrupt(segment, hole)
       place = await seekSegmentFrom(segment, { position: hole.end, nextOffset: hole.lastOffset + 1 }, offset, options)
     }
@@ -90,11 +92,12 @@ export class LogReader {
   }
 
   /** How far a segment may be read: taken in one moment, since both ends move at once. */
-  #options(index: number): Omit<SegmentReadOptions, 'bytesMax' | 'readAhead'> {
+  #options(index: number): Omit<SegmentReadOptions, 'bytesMax'> {
     return {
       offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#highWatermark(),
       bytesEnd: this.#segments[index]!.readableBytes,
       checkCrcs: this.#parts.checkCrcs,
+      readAhead: this.#parts.readAhead,
     }
   }
 

@@ -1,4 +1,4 @@
-import { type Clock, errorCode, KtsError, loadCodec, type PackedRecords } from '../base/index.ts'
+import { BufferPool, type Clock, errorCode, KtsError, loadCodec, type PackedRecords } from '../base/index.ts'
 import { BatchWriter, type EncodedBatch } from './batch-writer.ts'
 import type { FileCache } from './file-cache.ts'
 import { createSegment, discardSegment } from './partition-directory.ts'
@@ -13,15 +13,7 @@ const RELATIVE_OFFSET_MAX = 0x7fffffff
 /** Buffers that writers leave for each other, whatever the number of partitions. */
 const SPARE_BUFFERS_MAX = 4
 
-const spareBuffers: Buffer[] = []
-
-function takeBuffer(): Buffer {
-  return spareBuffers.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES_MAX)
-}
-
-function giveBack(buffer: Buffer): void {
-  if (spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer)
-}
+const pool = new BufferPool(BATCH_BYTES_MAX, SPARE_BUFFERS_MAX)
 
 export interface LogWriterParts {
   readonly directory: string
@@ -147,7 +139,7 @@ export class LogWriter {
     try {
       for (let i = 0, from = 0, turn = 0; i < records.length; turn ^= 1) {
         if (turn === buffers.length) {
-          buffers.push(takeBuffer())
+          buffers.push(pool.take())
           writers.push(new BatchWriter(buffers[turn]!))
         }
         const writer = writers[turn]!
@@ -170,7 +162,7 @@ export class LogWriter {
       return nextOffset
     } finally {
       await writing.catch(() => undefined)
-      for (const buffer of buffers) giveBack(buffer)
+      for (const buffer of buffers) pool.give(buffer)
     }
   }
 

@@ -20,6 +20,8 @@ export interface PartitionRead {
   readonly batches: readonly PackedRecords[]
   /** Where reading goes on: behind gaps, too. */
   readonly nextOffset: number
+  /** Gives the batches' bytes back to the engine; nothing may look at them afterwards. */
+  readonly release?: () => void
 }
 
 /** The first offset that a reader of this isolation may not see yet. */

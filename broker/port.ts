@@ -183,8 +183,14 @@ export interface Reader {
 export type ReaderEvent =
   | { readonly kind: 'assigned'; readonly partitions: readonly AssignedPartition[] }
   | { readonly kind: 'revoked'; readonly partitions: readonly AssignedPartition[] }
-  | { readonly kind: 'records'; readonly batches: readonly LogRecords[] }
+  | { readonly kind: 'records'; readonly batches: readonly LogRecords[]; readonly release: Release }
   | { readonly kind: 'idle' }
+
+/**
+ * Gives the bytes of what was read back to the engine, which uses them again: nothing may look at the batches afterwards.
+ * Need not be called.
+ */
+export type Release = () => void
 
 export interface AssignedPartition {
   readonly topic: string
@@ -213,4 +219,5 @@ export interface ReadOptions {
 export interface ReadResult extends PartitionDescription {
   /** Empty at the end of the log. */
   readonly batches: readonly LogRecords[]
+  readonly release: Release
 }

@@ -1,7 +1,7 @@
 import { type Clock, KtsError } from '../base/index.ts'
 import type { PartitionId } from './group-members.ts'
 import { type PartitionLog, readableEnd } from './partition-log.ts'
-import type { LogRecords, ReadOptions } from './port.ts'
+import type { LogRecords, ReadOptions, Release } from './port.ts'
 import { logRecords, outOfRange } from './reader.ts'
 import { Wake } from './wake.ts'
 
@@ -12,7 +12,7 @@ export async function readPartition(
   id: PartitionId,
   offset: number,
   options: ReadOptions,
-): Promise<readonly LogRecords[]> {
+): Promise<{ readonly batches: readonly LogRecords[]; readonly release: Release }> {
   if (!Number.isSafeInteger(offset)) throw new KtsError('OFFSET_OUT_OF_RANGE', `${offset} is not an offset`)
   const deadline = clock.monotonic() + options.waitMs
   const wake = new Wake()
@@ -25,15 +25,17 @@ export async function readPartition(
         throw outOfRange(id.topic, id.partition, from, log.logStartOffset, log.highWatermark)
       if (from < readableEnd(log, options.isolation)) {
         const read = await log.read(from, options.bytesMax, options.isolation)
-        if (read.batches.length > 0) return logRecords(id, read)
+        if (read.batches.length > 0) return { batches: logRecords(id, read), release: read.release ?? nothing }
         from = read.nextOffset
         continue
       }
       const rest = deadline - clock.monotonic()
-      if (rest <= 0 || options.signal?.aborted === true) return []
+      if (rest <= 0 || options.signal?.aborted === true) return { batches: [], release: nothing }
       await wake.wait(clock, rest, options.signal)
     }
   } finally {
     stop()
   }
 }
+
+function nothing(): void {}

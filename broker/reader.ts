@@ -60,8 +60,9 @@ export class GroupReader implements Reader {
       this.#wake.clear()
       const change = this.#nextChange()
       if (change !== undefined) return change
-      const batches = await this.#fetch()
-      if (batches.length > 0) return { kind: 'records', batches }
+      const fetched = new Fetched()
+      await this.#fetch(fetched)
+      if (fetched.batches.length > 0) return { kind: 'records', batches: fetched.batches, release: fetched.release }
       const rest = deadline - clock.monotonic()
       if (rest <= 0 || signal.aborted) return { kind: 'idle' }
       await this.#wake.wait(clock, rest, signal)
@@ -150,24 +151,22 @@ export class GroupReader implements Reader {
     )
   }
 
-  async #fetch(): Promise<LogRecords[]> {
-    const batches: LogRecords[] = []
+  async #fetch(fetched: Fetched): Promise<void> {
     let room = this.#subscription.bytesMax
     for (const position of [...this.#ready]) {
       if (room <= 0) break
       try {
-        room -= await this.#fetchFrom(position, room, batches)
+        room -= await this.#fetchFrom(position, room, fetched)
       } catch (error) {
         // What was read before has moved its positions and must be handed over; the error comes again at the next poll.
-        if (batches.length > 0) break
+        if (fetched.batches.length > 0) return
         throw error
       }
     }
-    return batches
   }
 
   /** Adds what one partition has and answers its bytes. Order matters: a position moves only after its read succeeded. */
-  async #fetchFrom(position: Position, room: number, batches: LogRecords[]): Promise<number> {
+  async #fetchFrom(position: Position, room: number, fetched: Fetched): Promise<number> {
     const { topic, partition, log } = position
     const { isolation, partitionBytesMax } = this.#subscription
     checkInside(position)
@@ -176,10 +175,7 @@ export class GroupReader implements Reader {
     if (position.offset < readableEnd(log, isolation)) {
       try {
         const read = await log.read(position.offset, Math.min(room, partitionBytesMax), isolation)
-        for (const batch of logRecords(position, read)) {
-          batches.push(batch)
-          bytes += batch.records.size
-        }
+        bytes = fetched.add(logRecords(position, read), read.release)
         assert(read.nextOffset > position.offset, `a read of ${partitionKey(topic, partition)} moves on`)
         position.offset = read.nextOffset
       } catch (error) {
@@ -190,6 +186,23 @@ export class GroupReader implements Reader {
       if (position.offset < readableEnd(log, isolation)) this.#markReady(position)
     }
     return bytes
+  }
+}
+
+/** What one poll has read so far, of several partitions. */
+class Fetched {
+  readonly batches: LogRecords[] = []
+  readonly #releases: (() => void)[] = []
+
+  /** Answers the bytes of the batches. */
+  add(batches: readonly LogRecords[], release: (() => void) | undefined): number {
+    this.batches.push(...batches)
+    if (release !== undefined) this.#releases.push(release)
+    return batches.reduce((bytes, { records }) => bytes + records.size, 0)
+  }
+
+  readonly release = (): void => {
+    for (const release of this.#releases) release()
   }
 }
 

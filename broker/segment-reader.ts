@@ -1,4 +1,4 @@
-import type { PackedRecords } from '../base/index.ts'
+import type { BufferPool, PackedRecords } from '../base/index.ts'
 import {
   BATCH_HEADER_BYTES,
   batchBaseOffset,
@@ -25,6 +25,8 @@ export interface SegmentRead {
   readonly position: number
   /** Damage that stopped the read before its first batch. */
   readonly hole: Hole | undefined
+  /** The batches' bytes may be used again. */
+  readonly release: () => void
 }
 
 /** How far a segment may be read. */
@@ -38,8 +40,7 @@ export interface SegmentEnds {
 export interface SegmentReadOptions extends SegmentEnds {
   readonly bytesMax: number
   readonly checkCrcs: boolean
-  /** Where the next piece is prepared, when readers go through the log in order. */
-  readonly readAhead: ReadAhead | undefined
+  readonly readAhead: ReadAhead
 }
 
 /** The position of the batch that holds `offset`, or of the first one behind it; of damage that holds `offset`. */
@@ -103,14 +104,15 @@ export async function readSegment(
   let { position, nextOffset: expected } = place
   let nextOffset = offset
   const { bytesMax, readAhead } = options
-  const chunk =
-    (await readAhead?.take(segment, position, bytesMax)) ?? (await readChunk(segment, position, end, bytesMax))
+  const read = (from: number) => readChunk(segment, from, end, bytesMax, readAhead.pool)
+  const chunk = (await readAhead.take(segment, position, bytesMax)) ?? (await read(position))
+  const release = () => readAhead.pool.give(chunk)
   for (let at = 0; position < end; ) {
     const whole = wholeBatch(chunk, at, end - position)
     if (whole === 'later') break
     if (whole === 'bad' || !(await batchHolds(segment, chunk, at, { position, nextOffset: expected }, options))) {
       if (position > place.position) break
-      return { batches, nextOffset, position, hole: await findHole(segment, place, options) }
+      return { batches, nextOffset, position, hole: await findHole(segment, place, options), release }
     }
     const lastOffset = batchLastOffset(chunk, at)
     if (!batchIsControl(chunk, at) && lastOffset >= offset) {
@@ -126,9 +128,9 @@ export async function readSegment(
   }
   // Whoever takes large pieces is on the way through the log.
   if (position < end && position - place.position >= bytesMax / 2) {
-    readAhead?.start(segment, position, bytesMax, () => readChunk(segment, position, end, bytesMax))
+    readAhead.start(segment, position, bytesMax, () => read(position))
   }
-  return { batches, nextOffset, position, hole: undefined }
+  return { batches, nextOffset, position, hole: undefined, release }
 }
 
 /** Checksum, and the base offset that it does not cover. */
@@ -150,9 +152,9 @@ async function batchHolds(
  * As many bytes as asked for. A batch that is cut at their end is completed when it is the first one, or when the cut
  * would waste more than half of what was read.
  */
-async function readChunk(segment: Segment, position: number, end: number, bytesMax: number): Promise<Buffer> {
+async function readChunk(segment: Segment, position: number, end: number, bytesMax: number, pool: BufferPool) {
   const wanted = Math.min(Math.max(bytesMax, READ_BYTES_MIN), end - position)
-  const chunk = Buffer.allocUnsafeSlow(wanted)
+  const chunk = pool.take(wanted)
   const length = await segment.store.read(chunk, 0, wanted, position)
   const whole = wholeBytes(chunk, length)
   if (whole > wanted / 2 || length - whole < BATCH_HEADER_BYTES || !batchIsSane(chunk, whole)) {
@@ -160,8 +162,9 @@ async function readChunk(segment: Segment, position: number, end: number, bytesM
   }
   const complete = whole + batchSize(chunk, whole)
   if (complete <= length || complete > end - position) return chunk.subarray(0, length)
-  const larger = Buffer.allocUnsafeSlow(complete)
+  const larger = pool.take(complete)
   chunk.copy(larger, 0, 0, length)
+  pool.give(chunk)
   return larger.subarray(0, length + (await segment.store.read(larger, length, complete - length, position + length)))
 }
 

@@ -1,7 +1,7 @@
 import type { SinkConnector, SourceConnector } from '../runtime/api/index.ts'
 import { fileSink } from './file/sink.ts'
-import { s3Sink } from './s3/sink.ts'
 import { fileSource } from './file/source.ts'
+import { s3Sink } from './s3/sink.ts'
 import { verifiableSink, verifiableSource } from './verifiable/index.ts'
 
 /** The built-in connectors, for the catalogue. */

@@ -24,6 +24,7 @@ export interface SinkLoopParts {
   readonly pipeline: SinkPipeline
   readonly badRecords: BadRecords
   readonly converters: (topic: string) => Promise<TopicConverters>
+  readonly copiesBatches: boolean
   readonly broker: Broker
   readonly reader: Reader
   readonly writer: Writer
@@ -117,7 +118,10 @@ export class SinkLoop {
   async #handle(event: ReaderEvent): Promise<void> {
     if (event.kind === 'assigned') await this.#assigned(event.partitions)
     else if (event.kind === 'revoked') await this.#revoked(event.partitions)
-    else if (event.kind === 'records') await this.#deliver(event.batches)
+    else if (event.kind === 'records') {
+      await this.#deliver(event.batches)
+      if (this.#parts.copiesBatches) event.release()
+    }
   }
 
   async #assigned(partitions: readonly AssignedPartition[]): Promise<void> {

@@ -35,6 +35,7 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
       pipeline: new SinkPipeline({ transform: openTransforms(sink.transforms, clock, counters), badRecords, counters }),
       badRecords,
       converters: topic => topics.forSink(topic, sink.common),
+      copiesBatches: sink.connector.copiesBatches ?? false,
       broker,
       reader,
       writer,

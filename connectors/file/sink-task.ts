@@ -13,7 +13,7 @@ import {
   type TopicPartition,
 } from '../../runtime/api/index.ts'
 import { ensureDurableDirectory, parentOf } from '../durable-directory.ts'
-import { BlockPool, BlockWriter } from '../formats/block-writer.ts'
+import { BlockWriter, blockPool } from '../formats/block-writer.ts'
 import type { Format } from '../formats/format.ts'
 import { Rows } from '../formats/rows.ts'
 import { unusable } from './sink-errors.ts'
@@ -36,7 +36,7 @@ export class FileSinkTask implements SinkTask {
   readonly #path: string
   readonly #format: Format
   readonly #context: TaskContext
-  readonly #pool = new BlockPool()
+  readonly #pool = blockPool()
   readonly #positions = new Map<string, Position>()
   #file: FileHandle | undefined
   /** Bytes that belong to the file; what lies behind them is left from a failed write. */

@@ -7,6 +7,7 @@ import { FileSinkTask } from './sink-task.ts'
 
 export const fileSink = defineSink({
   kind: 'sink',
+  copiesBatches: true,
   name: 'file',
   aliases: ['org.apache.kafka.connect.file.FileStreamSinkConnector', 'FileStreamSinkConnector', 'FileStreamSink'],
   version: '1',

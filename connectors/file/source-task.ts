@@ -1,4 +1,5 @@
 import {
+  BufferPool,
   KtsError,
   type PackedPart,
   type SourceBatch,
@@ -11,12 +12,15 @@ import { formatCheckpoint, parseCheckpoints, STARTED } from './checkpoints.ts'
 import { DirectoryWatches } from './directory-watches.ts'
 import { Discovery } from './discovery.ts'
 import { FileSet } from './file-set.ts'
+import { TAIL_BYTES } from './identity.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { Listing } from './listing.ts'
 import type { FileSourceOptions } from './source-options.ts'
 import type { ReadLines, TailedFile } from './tailed-file.ts'
 
 const OPEN_MAX = 256
+/** Read buffers that wait for their next use. */
+const POOLED_MAX = 8
 /** Least that one file gives per turn while others wait: below it, reading costs more than it brings. */
 const QUOTA_BYTES_MIN = 64 << 10
 /** How often files that grew lately are looked at, where the file system gives no hints. */
@@ -36,6 +40,9 @@ export class FileSourceTask implements SourceTask {
   readonly #watches: DirectoryWatches
   /** Files with a handle, the one read longest ago first. */
   readonly #open = new Set<TailedFile>()
+  readonly #pool: BufferPool
+  /** Polls whose lines are not durable yet, in order. */
+  readonly #uncommitted: SourceBatch[] = []
   #nextLookAt = Number.NEGATIVE_INFINITY
   #earliestLookAt = Number.NEGATIVE_INFINITY
   #sayStarted: boolean
@@ -52,7 +59,8 @@ export class FileSourceTask implements SourceTask {
     this.#discovery = new Discovery(files, options.paths, options.exclude, log)
     this.#watches = new DirectoryWatches(files, path => this.#hint(path))
     const lineMax = options['max.line.bytes']
-    const reading = { files, lineMax, splitter: new LineSplitter(lineMax) }
+    this.#pool = new BufferPool(options['batch.bytes'] + TAIL_BYTES, POOLED_MAX)
+    const reading = { files, lineMax, splitter: new LineSplitter(lineMax), pool: this.#pool }
     const rotateWaitMs = options['rotate.wait.ms']
     const fromEnd = this.#sayStarted
     this.#set = new FileSet(
@@ -66,13 +74,24 @@ export class FileSourceTask implements SourceTask {
     while (!signal.aborted) {
       if (this.#context.clock.monotonic() >= this.#nextLookAt) await this.#look()
       const batch = await this.#read()
-      if (batch !== undefined) return batch
+      if (batch !== undefined) {
+        this.#uncommitted.push(batch)
+        return batch
+      }
       if (this.#set.ready.size > 0) continue
       if (this.#options['at.end'] === 'stop' && this.#atEnd()) return 'finished'
       await this.#wait(signal)
       if (this.#context.clock.monotonic() >= idleAt && this.#set.ready.size === 0) return 'idle'
     }
     return 'idle'
+  }
+
+  committed(checkpoints: readonly SourceCheckpoint[]): void {
+    const last = checkpoints.at(-1)
+    const through = this.#uncommitted.findIndex(batch => batch.checkpoints.at(-1) === last)
+    for (const { parts } of this.#uncommitted.splice(0, through + 1)) {
+      for (const part of parts) if (part.kind === 'packed') this.#pool.give(part.packed.bytes)
+    }
   }
 
   async close(): Promise<void> {
@@ -243,7 +262,10 @@ export class FileSourceTask implements SourceTask {
     const waitMs = hot.length > 0 ? Math.min(HOT_CHECK_MS, untilLook) : untilLook
     const hint = new AbortController()
     this.#wake = () => hint.abort()
-    await sleep(clock, waitMs, AbortSignal.any([signal, hint.signal]))
+    // Not AbortSignal.any: in Node 20 each one stays with a signal that lives as long as the task.
+    signal.addEventListener('abort', this.#wake, { once: true })
+    await sleep(clock, waitMs, hint.signal)
+    signal.removeEventListener('abort', this.#wake)
     this.#wake = undefined
     if (!this.#hinted) for (const file of hot) this.#set.ready.add(file)
   }

@@ -1,4 +1,4 @@
-import { type FileHandle, type Files, type FileStat, PackedRecords } from '../../runtime/api/index.ts'
+import { type BufferPool, type FileHandle, type FileStat, type Files, PackedRecords } from '../../runtime/api/index.ts'
 import type { FilePosition } from './checkpoints.ts'
 import {
   type Anchor,
@@ -10,9 +10,10 @@ import {
   readAnchor,
   readFully,
 } from './identity.ts'
-import type { Lines, LineSplitter } from './line-splitter.ts'
+import type { LineSplitter, Lines } from './line-splitter.ts'
 
 const SKIP_CHUNK_BYTES = 256 << 10
+const POOLED_BYTES_MIN = 64 << 10
 const NEWLINE = 10
 
 /** What a read brought. `replaced`: the bytes before the position are no longer those that were read. */
@@ -31,6 +32,8 @@ export interface ReadLines {
 export interface Reading {
   readonly files: Files
   readonly splitter: LineSplitter
+  /** Where large reads lie; the task gives the bytes back once the lines are durable. */
+  readonly pool: BufferPool
   readonly lineMax: number
 }
 
@@ -248,8 +251,9 @@ export class TailedFile {
   /** The anchor's tail and up to `length` bytes behind it; undefined when the tail is no longer there. */
   async #readBehindAnchor(length: number): Promise<Buffer | undefined> {
     const { tail } = this.#anchor!
-    // A buffer of its own, of the size that is needed: the records keep it.
-    const buffer = Buffer.allocUnsafeSlow(tail.length + length)
+    const size = tail.length + length
+    // The records keep it: a small read must not hold a large buffer.
+    const buffer = size < POOLED_BYTES_MIN ? Buffer.allocUnsafeSlow(size) : this.#reading.pool.take(size)
     const got = await readFully(this.#handle!, buffer, this.offset - tail.length)
     if (got < tail.length || buffer.compare(tail, 0, tail.length, 0, tail.length) !== 0) return undefined
     return got === buffer.length ? buffer : buffer.subarray(0, got)

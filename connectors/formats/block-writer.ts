@@ -1,3 +1,5 @@
+import { BufferPool } from '../../runtime/api/index.ts'
+
 /** Uncompressed bytes of one block: one gzip member or zstd frame each, so an object's bytes depend on its content only. */
 export const BLOCK_BYTES = 1 << 20
 
@@ -8,17 +10,9 @@ const CAPACITY_MAX = BLOCK_BYTES + ENSURE_BYTES_MAX
 /** Many objects stay small; who outgrows this is moved once, into a block of full size. */
 const CAPACITIES = [4 << 10, 64 << 10] as const
 
-/** Keeps a few large buffers for the next block: fresh memory costs a page fault every 4 KiB. */
-export class BlockPool {
-  readonly #free: Buffer[] = []
-
-  take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CAPACITY_MAX)
-  }
-
-  give(block: Buffer): void {
-    if (block.buffer.byteLength === CAPACITY_MAX && this.#free.length < 4) this.#free.push(Buffer.from(block.buffer))
-  }
+/** The pool that a task's writers share. */
+export function blockPool(): BufferPool {
+  return new BufferPool(CAPACITY_MAX, 4)
 }
 
 /**
@@ -34,11 +28,11 @@ export class BlockWriter {
   length = 0
   /** Lines written, counted by the format. */
   lines = 0
-  readonly #pool: BlockPool
+  readonly #pool: BufferPool
   readonly #full: Buffer[] = []
   #cut = 0
 
-  constructor(pool: BlockPool) {
+  constructor(pool: BufferPool) {
     this.#pool = pool
   }
 

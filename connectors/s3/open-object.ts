@@ -1,5 +1,5 @@
-import type { Codec } from '../../runtime/api/index.ts'
-import { type BlockPool, BlockWriter } from '../formats/block-writer.ts'
+import type { BufferPool, Codec } from '../../runtime/api/index.ts'
+import { BlockWriter } from '../formats/block-writer.ts'
 import { CompressedBlocks } from '../formats/compression.ts'
 import type { Format, Reject } from '../formats/format.ts'
 import type { Rows } from '../formats/rows.ts'
@@ -33,7 +33,7 @@ export class OpenObject {
   #committed = false
   #working: Promise<void> | undefined
 
-  constructor(identity: ObjectIdentity, writer: ObjectWriter, codec: Codec, pool: BlockPool, openedAt: number) {
+  constructor(identity: ObjectIdentity, writer: ObjectWriter, codec: Codec, pool: BufferPool, openedAt: number) {
     this.identity = identity
     this.openedAt = openedAt
     this.touchedAt = openedAt

@@ -1,5 +1,4 @@
-import type { Clock, Codec } from '../../runtime/api/index.ts'
-import type { BlockPool } from '../formats/block-writer.ts'
+import type { BufferPool, Clock, Codec } from '../../runtime/api/index.ts'
 import type { Format, Reject } from '../formats/format.ts'
 import type { Rows } from '../formats/rows.ts'
 import { objectKey } from './object-key.ts'
@@ -13,7 +12,7 @@ export interface ObjectSettings extends RunPolicy {
   readonly store: ObjectStore
   readonly format: Format
   readonly codec: Codec
-  readonly pool: BlockPool
+  readonly pool: BufferPool
   readonly topicsDir: string
   /** `.json.zst` */
   readonly extension: string

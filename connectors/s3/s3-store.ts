@@ -1,5 +1,5 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import { type Clock, type Logger, type Random, sleep } from '../../runtime/api/index.ts'
+import { type Clock, errorCode, type KtsError, type Logger, type Random, sleep } from '../../runtime/api/index.ts'
 import type { ObjectStore, ObjectWriter } from './object-store.ts'
 import { s3Code, s3Error } from './s3-errors.ts'
 import { S3Object } from './s3-object.ts'
@@ -106,6 +106,7 @@ class S3Store implements ObjectStore {
 
   /** Where the listing is not permitted, unfinished uploads stay until the bucket's lifecycle rule removes them. */
   async sweep(own: (name: string) => boolean): Promise<number> {
+    const { bucket } = this.#requests.options
     let swept = 0
     try {
       for await (const { key, id } of this.#unfinished()) {
@@ -114,12 +115,11 @@ class S3Store implements ObjectStore {
         swept++
       }
     } catch (error) {
-      const failure = error as { readonly code?: string; readonly message?: string }
-      if (failure.code !== 'ACCESS_DENIED' && failure.code !== 'S3_REFUSED') throw error
-      this.#log.warn(
-        { reason: failure.message },
-        'unfinished uploads of an earlier run cannot be listed; they may stay',
-      )
+      if (!['ACCESS_DENIED', 'S3_REFUSED'].includes(errorCode(error))) throw error
+      // In short, for it comes with every start of the task; an upload that may not be says all of it.
+      const { s3Code: said } = (error as KtsError).details ?? {}
+      const facts = { bucket, s3Code: said, needs: 's3:ListBucketMultipartUploads, s3:AbortMultipartUpload' }
+      this.#log.warn(facts, 'unfinished uploads of an earlier run cannot be removed; they may stay')
     }
     return swept
   }

@@ -8,7 +8,7 @@ import {
   type SinkTask,
   type TaskContext,
 } from '../../runtime/api/index.ts'
-import { BlockPool } from '../formats/block-writer.ts'
+import { blockPool } from '../formats/block-writer.ts'
 import { createFormat } from '../formats/format.ts'
 import { DirectoryStore } from './directory-store.ts'
 import { prefixOf } from './object-key.ts'
@@ -28,6 +28,7 @@ const SILENCE_MS = 60_000
 
 export const s3Sink = defineSink({
   kind: 'sink',
+  copiesBatches: true,
   name: 's3',
   aliases: ['io.confluent.connect.s3.S3SinkConnector'],
   version: '1',
@@ -47,7 +48,7 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
       store,
       format,
       codec,
-      pool: new BlockPool(),
+      pool: blockPool(),
       topicsDir: options['topics.dir'],
       extension: format.extension + EXTENSIONS[codec.name],
       rotation: {

@@ -47,8 +47,9 @@ export interface SourceTask {
    */
   poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'>
   /**
-   * All polls up to and including the one that carried this checkpoint are durable; upstream may be released. Must
-   * tolerate repeats. An abort is never told: the task is closed and reopened from the committed checkpoint.
+   * All polls up to and including the one that carried this checkpoint are durable: upstream may be released, and the
+   * bytes of their packed parts may be used again. The objects are those of the polls. Must tolerate repeats. An abort is
+   * never told: the task is closed and reopened from the committed checkpoint.
    */
   committed?(checkpoints: readonly SourceCheckpoint[]): void | Promise<void>
   close(): Promise<void>
@@ -76,6 +77,11 @@ export interface SinkConnector<S extends OptionSpecs = OptionSpecs> {
   readonly version: string
   readonly doc: string
   readonly options: S
+  /**
+   * True when a task keeps nothing of a batch once its put has resolved: neither its packed bytes nor a byte value of its
+   * records. The engine then uses the memory again, which halves the cost of reading.
+   */
+  readonly copiesBatches?: boolean
   /** As of a source. */
   problems?(options: OptionValues<S>): readonly OptionProblem[]
   open(options: OptionValues<S>, context: TaskContext): Promise<SinkTask>

@@ -106,8 +106,8 @@ export class MemoryBroker implements Broker {
   async read(topic: string, partition: number, offset: number, options: ReadOptions): Promise<ReadResult> {
     this.checkOpen()
     const log = this.log(topic, partition)
-    const batches = await readPartition(this.#clock, log, { topic, partition }, offset, options)
-    return { ...log.describe(), batches }
+    const read = await readPartition(this.#clock, log, { topic, partition }, offset, options)
+    return { ...log.describe(), ...read }
   }
 
   async committed(group: string): Promise<readonly GroupOffset[]> {

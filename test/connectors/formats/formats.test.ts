@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { BLOCK_BYTES, BlockPool, BlockWriter, ENSURE_BYTES_MAX } from '../../../connectors/formats/block-writer.ts'
+import { BLOCK_BYTES, BlockWriter, blockPool, ENSURE_BYTES_MAX } from '../../../connectors/formats/block-writer.ts'
 import { CompressedBlocks } from '../../../connectors/formats/compression.ts'
 import { createFormat, type FormatName } from '../../../connectors/formats/format.ts'
 import { Rows } from '../../../connectors/formats/rows.ts'
@@ -13,7 +13,7 @@ const SEED = Number(process.env.KTS_TEST_SEED ?? Date.now() % 1_000_000)
 console.log(`seed ${SEED} (KTS_TEST_SEED)`)
 
 function written(name: FormatName, ...batches: SinkBatch[]): Buffer {
-  const out = new BlockWriter(new BlockPool())
+  const out = new BlockWriter(blockPool())
   const format = createFormat(name)
   const reject = (row: number, reason: string) => expect.fail(`row ${row}: ${reason}`)
   for (const batch of batches) {
@@ -59,7 +59,7 @@ describe('json', () => {
     )
     const format = createFormat('json')
     const rows = new Rows(packedBatch([Buffer.from([0x61, 0xff]), 'fine é', Buffer.from([0xc3])]))
-    format.write(rows, 0, 3, new BlockWriter(new BlockPool()), Number.POSITIVE_INFINITY, () => {})
+    format.write(rows, 0, 3, new BlockWriter(blockPool()), Number.POSITIVE_INFINITY, () => {})
     expect([format.takeRepaired(), format.takeRepaired()]).toEqual([2, 0])
   })
 
@@ -97,7 +97,7 @@ describe('json', () => {
     const loop: Record<string, unknown> = {}
     loop.loop = loop
     const rows = new Rows(recordsBatch(['a', loop, 'b']))
-    const out = new BlockWriter(new BlockPool())
+    const out = new BlockWriter(blockPool())
     const rejected: number[] = []
     createFormat('json').write(rows, 0, 3, out, Number.POSITIVE_INFINITY, row => rejected.push(row))
     expect([rejected, out.lines, drained(out).toString()]).toEqual([[1], 2, '"a"\n"b"\n'])
@@ -131,7 +131,7 @@ describe('text', () => {
 
 test('writing stops behind the record that reaches the limit', () => {
   const rows = new Rows(packedBatch(['12345', '12345', '12345']))
-  const out = new BlockWriter(new BlockPool())
+  const out = new BlockWriter(blockPool())
   expect(createFormat('text').write(rows, 0, 3, out, 7, () => {})).toBe(2)
   expect([out.total, out.lines]).toEqual([12, 2])
 })
@@ -167,7 +167,7 @@ function zstdTool(bytes: Buffer): Buffer | undefined {
 }
 
 async function compressed(name: 'gzip' | 'zstd' | 'none', batches: readonly SinkBatch[]): Promise<Buffer> {
-  const out = new BlockWriter(new BlockPool())
+  const out = new BlockWriter(blockPool())
   const stream = new CompressedBlocks(await loadCodec(name), out)
   const format = createFormat('text')
   const chunks: Buffer[] = []
