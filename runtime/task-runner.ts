@@ -3,6 +3,9 @@ import { Backoff } from './backoff.ts'
 import type { ConnectorCounters } from './counters.ts'
 import type { TaskState, TaskStatus } from './status.ts'
 
+/** Restarts after failures that may pass, once the pipeline ends: enough for a hiccup, and it does end. */
+const RESTARTS_AT_END_MAX = 3
+
 /** One run of a task: opened from committed state, run to its end, closed whatever happens. */
 export interface TaskRun {
   run(): Promise<'finished' | 'stopped'>
@@ -26,7 +29,9 @@ export interface TaskRunnerParts {
 
 /**
  * Keeps one task running: a failure closes it, and it is opened again from the committed state after a capped, jittered
- * wait. Only failures that a restart cannot mend leave it FAILED.
+ * wait. Only failures that a restart cannot mend leave it FAILED; and once no more records will be written, a fourth
+ * failure that is not of the kind that passes by itself (reaction `retry`), so that a pipeline that ends also ends when
+ * its sink can never deliver.
  */
 export class TaskRunner {
   readonly id: number
@@ -38,6 +43,7 @@ export class TaskRunner {
   #restarts = 0
   #run: TaskRun | undefined
   #ending = false
+  #failuresAtEnd = 0
 
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts
@@ -98,14 +104,19 @@ export class TaskRunner {
   /** True when it is worth another try. */
   #failed(error: unknown): boolean {
     const { counters, log } = this.#parts
-    const mends = reactionTo(error) !== 'stop'
+    const reaction = reactionTo(error)
+    if (this.#ending && reaction !== 'retry') this.#failuresAtEnd++
+    const tiredOut = this.#failuresAtEnd > RESTARTS_AT_END_MAX
+    const mends = reaction !== 'stop' && !tiredOut
     counters.errors++
     this.#trace = `${errorCode(error)}: ${errorMessage(error)}`
     this.#state = mends ? 'RESTARTING' : 'FAILED'
-    log.error(
-      { err: error, task: this.id },
-      mends ? 'the task failed and is restarted' : 'the task failed and stays FAILED',
-    )
+    log.error({ err: error, task: this.id }, mends ? 'the task failed and is restarted' : staysFailed(tiredOut))
     return mends
   }
+}
+
+function staysFailed(tiredOut: boolean): string {
+  const why = tiredOut ? `, since it failed ${RESTARTS_AT_END_MAX + 1} times after all sources had ended` : ''
+  return `the task failed and stays FAILED${why}`
 }

@@ -17,6 +17,8 @@ export async function start(files: readonly string[], options: StartOptions): Pr
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
   const pipeline = await startConfig(config, progress.log)
+  const running = runPipeline(pipeline, progress)
+  // Said last: who reads it may send a signal at once, and by now somebody listens.
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
-  await runPipeline(pipeline, progress)
+  await running
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunningCli, runCli } from '../support/cli.ts'
+import { skipLoudly, startS3Server } from '../support/s3-server.ts'
 
 /** `nobody` on Linux. */
 const NOBODY = 65_534
@@ -30,15 +31,19 @@ async function intoBucket(listener: RequestListener, atEnd: 'stop' | 'follow'): 
   server = createServer(listener).listen(0, '127.0.0.1')
   await new Promise(resolve => server?.once('listening', resolve))
   const { port } = server.address() as AddressInfo
+  await writePipeline(`http://127.0.0.1:${port}`, 'i', atEnd)
+}
+
+async function writePipeline(endpoint: string, keyId: string, atEnd: 'stop' | 'follow'): Promise<void> {
   await writeFile(join(folder, 'in.txt'), 'a\nb\n')
   await writeFile(
     join(folder, 'p.yaml'),
     `name: p
-worker: { rest.port: 0 }
+worker: { rest.port: 0, task.restart.backoff.ms: 20ms }
 sources:
   lines: { type: file, paths: [in.txt], topic: lines, at.end: ${atEnd} }
 sinks:
-  bucket: { type: s3, topics: [lines], s3.bucket.name: b, store.url: "http://127.0.0.1:${port}", rotate.idle.ms: 50ms, aws.access.key.id: i, aws.secret.access.key: s }
+  bucket: { type: s3, topics: [lines], s3.bucket.name: logs, store.url: "${endpoint}", rotate.idle.ms: 50ms, aws.access.key.id: "${keyId}", aws.secret.access.key: s }
 `,
   )
 }
@@ -58,6 +63,22 @@ describe('a sink that cannot run', () => {
     expect(ended.stdout).toMatch(/"connector":"bucket".*NoSuchBucket.*failed for good/)
     expect(ended.stdout).not.toContain('everything was read and delivered')
     expect((await runCli(['consume', 'lines', '--from-beginning'], { cwd: folder })).stdout).toBe('a\nb\n')
+  })
+
+  it('wrong credentials: start ends with 1 and says which options to check; nothing goes on for ever', async run => {
+    const s3 = await startS3Server()
+    if (skipLoudly(s3)) return run.skip()
+    try {
+      await writePipeline(s3.endpoint, s3.accessKeyId, 'stop')
+      const { code, stdout } = await runCli(['start', 'p.yaml'], { cwd: folder })
+      expect(code).toBe(1)
+      expect(stdout).toMatch(/"connector":"bucket".*stays FAILED, since it failed 4 times after all sources had ended/)
+      expect(stdout).toMatch(/"connector":"bucket".*SignatureDoesNotMatch.*check aws\.access\.key\.id.*failed for good/)
+      expect(stdout).not.toContain(s3.secretAccessKey)
+      expect((await runCli(['consume', 'lines', '--from-beginning'], { cwd: folder })).stdout).toBe('a\nb\n')
+    } finally {
+      await s3.stop()
+    }
   })
 
   it('status shows the cause and ends with 1 while the rest goes on', async () => {

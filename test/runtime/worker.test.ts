@@ -92,6 +92,43 @@ test('a failure that a restart cannot mend leaves the task FAILED and others run
   expect(await values('numbers')).toEqual(numbers(100))
 })
 
+describe('a sink that fails after every source has ended', () => {
+  /** The first put waits for that end. */
+  async function failing(failures: number, code: string) {
+    const source = countingSource('numbers', 100)
+    const sink = collectingSink()
+    let left = failures
+    let worker: Worker | undefined
+    sink.beforePut = async () => {
+      await until(async () => worker !== undefined && (await counters(worker, 'counting')).state === 'FINISHED')
+      if (left-- > 0) throw new KtsError(code, 'nobody may write here')
+    }
+    worker = await start([sourceConfig(source.connector)], [sinkConfig(sink.connector, ['numbers'])])
+    await worker.finished
+    return { sink, status: await counters(worker, 'collecting') }
+  }
+
+  test('is restarted three times, and delivers everything if that helps', async () => {
+    const { sink, status } = await failing(3, 'ACCESS_DENIED')
+    expect([status.state, status.tasks[0]!.restarts]).toEqual(['FINISHED', 3])
+    expect(sink.delivered).toEqual(numbers(100))
+  })
+
+  test('stays FAILED the fourth time, so that the worker ends', async () => {
+    const { sink, status } = await failing(Number.POSITIVE_INFINITY, 'ACCESS_DENIED')
+    expect([status.state, status.tasks[0]!.restarts]).toEqual(['FAILED', 3])
+    expect(status.tasks[0]!.trace).toBe('ACCESS_DENIED: nobody may write here')
+    expect(sink.delivered).toEqual([])
+    expect(await values('numbers')).toEqual(numbers(100))
+  })
+
+  test('is waited for as long as it takes while its failure is of a kind that passes', async () => {
+    const { sink, status } = await failing(6, 'RETRIABLE')
+    expect([status.state, status.tasks[0]!.restarts]).toEqual(['FINISHED', 0])
+    expect(sink.delivered).toEqual(numbers(100))
+  })
+})
+
 test('a retriable put gets the same batches again, and nothing new in between', async () => {
   const source = countingSource('numbers', 200)
   const sink = collectingSink()
