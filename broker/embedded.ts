@@ -40,7 +40,7 @@ import { describeTopic, TopicStore } from './topic-store.ts'
 import { Writers } from './transaction.ts'
 
 /** Pieces of at most about a reader's `partitionBytesMax`, held for all readers together. */
-const READ_AHEAD_CHUNKS = 8
+const READ_AHEAD_CHUNKS = 4
 
 /** Kafka's: a log that has it was closed in good order. */
 const CLEAN_MARKER = '.kafka_cleanshutdown'

@@ -1,4 +1,4 @@
-import { BufferPool, type Clock, errorCode, KtsError, loadCodec, type PackedRecords } from '../base/index.ts'
+import { BufferPool, type Clock, errorCode, Gate, KtsError, loadCodec, type PackedRecords } from '../base/index.ts'
 import { BatchWriter, type EncodedBatch } from './batch-writer.ts'
 import type { FileCache } from './file-cache.ts'
 import { createSegment, discardSegment } from './partition-directory.ts'
@@ -10,10 +10,11 @@ import type { Segment, SegmentMark } from './segment.ts'
 const BATCH_BYTES_MAX = 1 << 20
 /** Offsets are stored relative to a segment's base in 31 bits. */
 const RELATIVE_OFFSET_MAX = 0x7fffffff
-/** Buffers that writers leave for each other, whatever the number of partitions. */
-const SPARE_BUFFERS_MAX = 4
+/** Partitions that encode at once: each needs two buffers, whatever the number of partitions. */
+const WRITING_MAX = 4
 
-const pool = new BufferPool(BATCH_BYTES_MAX, SPARE_BUFFERS_MAX)
+const writing = new Gate(WRITING_MAX)
+const pool = new BufferPool(BATCH_BYTES_MAX, 2 * WRITING_MAX)
 
 export interface LogWriterParts {
   readonly directory: string
@@ -84,7 +85,7 @@ export class LogWriter {
   async append(records: readonly PackedRecords[]): Promise<void> {
     const before = { segments: this.#segments.length, mark: this.#active.mark, bytes: this.#bytesAppended }
     try {
-      this.#nextOffset = await this.#write(records)
+      this.#nextOffset = await writing.pass(() => this.#write(records))
     } catch (error) {
       this.#bytesAppended = before.bytes
       if (!(error instanceof KtsError && error.code === 'STORAGE_FAILED')) await this.#takeBack(before)
@@ -135,7 +136,7 @@ export class LogWriter {
     const buffers: Buffer[] = []
     const writers: BatchWriter[] = []
     let nextOffset = this.#nextOffset
-    let writing: Promise<void> = Promise.resolve()
+    let pending: Promise<void> = Promise.resolve()
     try {
       for (let i = 0, from = 0, turn = 0; i < records.length; turn ^= 1) {
         if (turn === buffers.length) {
@@ -152,16 +153,16 @@ export class LogWriter {
         }
         if (writer.count === 0) break
         const batch = await writer.finish(nextOffset, this.#leaderEpoch, codec, appendTime)
-        await writing
+        await pending
         nextOffset += batch.count
-        writing = this.#writeBatch(batch, nextOffset - 1, now)
+        pending = this.#writeBatch(batch, nextOffset - 1, now)
         // Awaited in the next turn; until then nobody listens.
-        writing.catch(() => undefined)
+        pending.catch(() => undefined)
       }
-      await writing
+      await pending
       return nextOffset
     } finally {
-      await writing.catch(() => undefined)
+      await pending.catch(() => undefined)
       for (const buffer of buffers) pool.give(buffer)
     }
   }

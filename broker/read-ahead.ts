@@ -24,7 +24,7 @@ export class ReadAhead {
 
   constructor(chunksMax: number) {
     this.#chunksMax = chunksMax
-    this.pool = new BufferPool(CHUNK_BYTES, chunksMax)
+    this.pool = new BufferPool(CHUNK_BYTES, 2 * chunksMax)
   }
 
   /** What was started for exactly this read, if anything. */

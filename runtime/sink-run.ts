@@ -9,7 +9,7 @@ import type { TaskRun } from './task-runner.ts'
 import { openTransforms } from './transform-chain.ts'
 
 const PARTITION_BYTES_MAX = 1 << 20
-const POLL_BYTES_MAX = 4 << 20
+const POLL_BYTES_MAX = 2 << 20
 const PUT_RETRY_FIRST_MS = 200
 const PUT_RETRY_MAX_MS = 30_000
 

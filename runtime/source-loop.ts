@@ -112,11 +112,13 @@ export class SourceLoop {
     this.#committing ??= this.#commitGathered()
   }
 
-  /** Waits while too much is gathered or the disk is near its reserve. */
+  /**
+   * Waits while too much is read and not committed, or the disk is near its reserve. Never for a commit that cannot come:
+   * an upstream transaction that is larger than the buffer goes on into the open transaction.
+   */
   async #room(): Promise<void> {
     const { broker, bufferBytesMax, clock, log } = this.#parts
-    while (this.#bytes >= bufferBytesMax && !this.#abort.signal.aborted) {
-      this.#rethrow()
+    while (this.#bytes >= bufferBytesMax && this.#committing !== undefined && !this.#abort.signal.aborted) {
       await new Promise<void>(resolve => {
         this.#wakeRoom = resolve
       })
@@ -153,9 +155,7 @@ export class SourceLoop {
       open.checkpoints.push(...checkpoints)
       open.records += records
       open.bytes += bytes
-      this.#bytes -= bytes
     }
-    this.#wakeRoom?.()
   }
 
   async #commit(open: OpenTransaction): Promise<void> {
@@ -165,11 +165,13 @@ export class SourceLoop {
     )
     await open.transaction.commit()
     this.#open = undefined
+    this.#bytes -= open.bytes
     this.#records -= open.records
     counters.recordsInFlight -= open.records
     counters.recordsLogged += open.records
     counters.bytesOut += open.bytes
     await task.committed?.(open.checkpoints)
+    this.#wakeRoom?.()
   }
 
   #rethrow(): void {

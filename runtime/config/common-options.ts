@@ -59,7 +59,7 @@ export const WORKER_OPTIONS = defineOptions({
   },
   'source.buffer.bytes': {
     type: 'bytes',
-    default: 16 << 20,
+    default: 8 << 20,
     min: 1 << 20,
     doc: 'Most bytes a source task may have read and not yet committed. Reading waits when it is full.',
   },
