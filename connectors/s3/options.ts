@@ -146,7 +146,7 @@ export const S3_OPTIONS = defineOptions({
     values: PARTITIONER_NAMES,
     default: 'default',
     aliases: ['partitioner'],
-    doc: 'Folder of a record: `default` is partition=<n>; `hourly` and `daily` are year=YYYY/month=MM/day=dd(/hour=HH) in UTC, by the time of the record. The `TimeBasedPartitioner` is one of them, by its `path.format`.',
+    doc: 'Folder of a record: `default` is `partition=<n>`; `hourly` and `daily` are `year=YYYY/month=MM/day=dd(/hour=HH)` in UTC, by the time of the record. The `TimeBasedPartitioner` is one of them, by its `path.format`.',
   },
   'partitioner.max.open.files': {
     type: 'integer',
