@@ -101,6 +101,8 @@ describe('a sink that fails after every source has ended', () => {
     let worker: Worker | undefined
     sink.beforePut = async () => {
       await until(async () => worker !== undefined && (await counters(worker, 'counting')).state === 'FINISHED')
+      // A turn of the event loop: the worker has told its sinks of the end.
+      await new Promise(resolve => setImmediate(resolve))
       if (left-- > 0) throw new KtsError(code, 'nobody may write here')
     }
     worker = await start([sourceConfig(source.connector)], [sinkConfig(sink.connector, ['numbers'])])

@@ -66,6 +66,18 @@ describe('a pasted Connect configuration', () => {
     })
   })
 
+  test('of the FileStreamSink loads too', async () => {
+    const config = {
+      'connector.class': 'FileStreamSink',
+      'tasks.max': 1,
+      file: 'test.sink.txt',
+      topics: 'connect-test',
+    }
+    const text = JSON.stringify({ name: 'local-file-sink', config })
+    const { sinks } = await loadTexts({ '/p/sink.json': text }, { catalogue: CATALOGUE })
+    expect(sinks[0]).toMatchObject({ connector: { name: 'file' }, options: { file: '/p/test.sink.txt' } })
+  })
+
   test('an option of the standalone properties file is a line of YAML too', async () => {
     const yaml =
       'name: a\nconnector.class: FileStreamSource\nfile: x.txt\ntopic: t\nvalue: { converter: json, converter.schemas.enable: false }\n'
