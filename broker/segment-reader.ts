@@ -107,6 +107,9 @@ export async function readSegment(
   const read = (from: number) => readChunk(segment, from, end, bytesMax, readAhead.pool)
   const chunk = (await readAhead.take(segment, position, bytesMax)) ?? (await read(position))
   const release = () => readAhead.pool.give(chunk)
+  const next = position + wholeBytes(chunk, chunk.length)
+  // Whoever takes large pieces is on the way through the log: the next one comes while this one is worked on.
+  if (next < end && next - position >= bytesMax / 2) readAhead.start(segment, next, bytesMax, () => read(next))
   for (let at = 0; position < end; ) {
     const whole = wholeBatch(chunk, at, end - position)
     if (whole === 'later') break
@@ -125,10 +128,6 @@ export async function readSegment(
     nextOffset = Math.max(offset, expected)
     at += size
     position += size
-  }
-  // Whoever takes large pieces is on the way through the log.
-  if (position < end && position - place.position >= bytesMax / 2) {
-    readAhead.start(segment, position, bytesMax, () => read(position))
   }
   return { batches, nextOffset, position, hole: undefined, release }
 }
