@@ -163,6 +163,13 @@ describe('a running worker', () => {
     expect((await cli('status')).stdout).toContain('Stopped')
   })
 
+  it('answers the cluster id that lies in its data directory', async () => {
+    const { url } = await following()
+    const { kafka_cluster_id: id } = (await (await fetch(url)).json()) as { kafka_cluster_id: string }
+    const meta = await readFile(join(folder, '.kts-connect/meta.properties'), 'utf8')
+    expect(meta.split('\n')).toContain(`cluster.id=${id}`)
+  })
+
   it('a second worker on its data directory is refused, with its pid', async () => {
     const { worker } = await following()
     const second: Ended = await cli('start', 'follow.yaml')
