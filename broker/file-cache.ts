@@ -9,6 +9,8 @@ export interface FileLease {
 interface Entry {
   readonly path: string
   readonly opened: Promise<FileHandle>
+  /** Once it is open. */
+  file: FileHandle | undefined
   users: number
   forgotten: boolean
   closed: Promise<void> | undefined
@@ -33,34 +35,28 @@ export class FileCache {
 
   /** Opens `path`, or takes it as it is open already. `read` must exist, `write` creates. */
   async lease(path: string, mode: 'read' | 'write'): Promise<FileLease> {
-    const writable = this.#entries.get(`write ${path}`)
-    const key = mode === 'read' && writable === undefined ? `read ${path}` : `write ${path}`
-    const entry = this.#entries.get(key) ?? {
-      path,
-      opened: this.files.open(path, mode),
-      users: 0,
-      forgotten: false,
-      closed: undefined,
-      idle: [],
-    }
-    this.#entries.delete(key)
-    this.#entries.set(key, entry)
-    entry.users++
+    const key = this.#keyOf(path, mode)
+    const entry = this.#entries.get(key) ?? this.#open(path, mode)
+    this.#use(key, entry)
     try {
       const file = await entry.opened
+      entry.file = file
       this.#evict()
-      let released = false
-      const release = () => {
-        if (released) return
-        released = true
-        this.#release(entry)
-      }
-      return { file, release }
+      return this.#leaseOf(entry, file)
     } catch (error) {
       entry.users--
       if (this.#entries.get(key) === entry) this.#entries.delete(key)
       throw error
     }
+  }
+
+  /** As `lease`, at once, when the file is open already. */
+  leaseOpen(path: string, mode: 'read' | 'write'): FileLease | undefined {
+    const key = this.#keyOf(path, mode)
+    const entry = this.#entries.get(key)
+    if (entry?.file === undefined) return undefined
+    this.#use(key, entry)
+    return this.#leaseOf(entry, entry.file)
   }
 
   /** Closes the file once its users are done; resolves then. A later lease opens whatever has that name by then. */
@@ -77,6 +73,33 @@ export class FileCache {
 
   async close(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(entry => this.forget(entry.path)))
+  }
+
+  /** A file that is open for writing is read by the same handle. */
+  #keyOf(path: string, mode: 'read' | 'write'): string {
+    return mode === 'read' && !this.#entries.has(`write ${path}`) ? `read ${path}` : `write ${path}`
+  }
+
+  #open(path: string, mode: 'read' | 'write'): Entry {
+    const opened = this.files.open(path, mode)
+    return { path, opened, file: undefined, users: 0, forgotten: false, closed: undefined, idle: [] }
+  }
+
+  /** Makes it the one used last. */
+  #use(key: string, entry: Entry): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    entry.users++
+  }
+
+  #leaseOf(entry: Entry, file: FileHandle): FileLease {
+    let released = false
+    const release = () => {
+      if (released) return
+      released = true
+      this.#release(entry)
+    }
+    return { file, release }
   }
 
   #release(entry: Entry): void {

@@ -34,7 +34,8 @@ export class Store {
 
   /** Reads as many of `length` bytes as there are at `position`; answers how many. */
   async read(into: Uint8Array, at: number, length: number, position: number): Promise<number> {
-    const lease = await this.#cache.lease(this.path, 'read')
+    // Without a turn of the event loop in between: what is read ahead must be under way before others take the thread.
+    const lease = this.#cache.leaseOpen(this.path, 'read') ?? (await this.#cache.lease(this.path, 'read'))
     try {
       let done = 0
       while (done < length) {
