@@ -80,6 +80,8 @@ export class FileSinkTask implements SinkTask {
       assert(position !== undefined, `file sink: records of ${topic}-${partition}, which was not opened`)
       position.offset = nextOffset
     }
+    // Not before: size and offsets are committed together, and have to belong together.
+    if (this.#size - this.#syncedSize >= SYNC_BYTES) this.#startSync()
     const repaired = this.#format.takeRepaired()
     if (repaired > 0) this.#context.count('invalid.utf8', repaired)
     if (rejected.length > 0) throw new RejectedRecords(rejected)
@@ -163,7 +165,6 @@ export class FileSinkTask implements SinkTask {
       for (const block of blocks) out.giveBack(block)
     }
     this.#size += out.total
-    if (this.#size - this.#syncedSize >= SYNC_BYTES) this.#startSync()
   }
 
   async #syncAll(): Promise<void> {
