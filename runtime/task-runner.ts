@@ -107,7 +107,8 @@ export class TaskRunner {
     const reaction = reactionTo(error)
     if (this.#ending && reaction !== 'retry') this.#failuresAtEnd++
     const tiredOut = this.#failuresAtEnd > RESTARTS_AT_END_MAX
-    const mends = reaction !== 'stop' && !tiredOut
+    // A bad record that the policy does not pass would be met again by every restart.
+    const mends = reaction !== 'stop' && reaction !== 'record' && !tiredOut
     counters.errors++
     this.#trace = `${errorCode(error)}: ${errorMessage(error)}`
     this.#state = mends ? 'RESTARTING' : 'FAILED'

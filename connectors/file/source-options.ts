@@ -40,11 +40,11 @@ export const FILE_SOURCE_OPTIONS = defineOptions({
   },
   'batch.bytes': {
     type: 'bytes',
-    default: 1 << 20,
+    default: 960 << 10,
     min: 4096,
     max: 64 << 20,
     importance: 'low',
-    doc: 'Most bytes read in one go, over all files.',
+    doc: 'Most bytes read in one go, over all files. As lines of usual length they then fill one batch of the log (1 MiB).',
   },
   'poll.interval.ms': {
     type: 'duration',

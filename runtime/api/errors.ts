@@ -3,7 +3,8 @@ import { errorCode, KtsError } from '../../base/index.ts'
 /**
  * What a loop does about an error:
  * - `retry`: the same again, with capped and jittered back-off;
- * - `record`: the record is bad, the `errors.*` options decide (fail, skip, dead-letter);
+ * - `record`: the record is bad, the `errors.*` options decide (fail, skip, dead-letter); where they say fail, the task
+ *   stays FAILED, since every restart would meet the record again;
  * - `fatal`: the task fails; the worker restarts it from the committed state, with back-off;
  * - `stop`: as fatal, but a restart cannot help (configuration, lost range): the task stays FAILED.
  */

@@ -185,9 +185,10 @@ describe('bad records', () => {
   test('fail the task by default, and the message says how to go on', async () => {
     const source = countingSource('numbers', 20)
     const worker = await start([sourceConfig(source.connector, {}, {}, [transformConfig(failsOnSeven)])], [])
-    await until(async () => (await counters(worker, 'counting')).tasks[0]!.restarts > 0)
-    const { trace } = (await counters(worker, 'counting')).tasks[0]!
-    expect(trace ?? 'errors.tolerance: all').toContain('errors.tolerance: all')
+    await worker.finished
+    const { state, restarts, trace } = (await counters(worker, 'counting')).tasks[0]!
+    expect([state, restarts]).toEqual(['FAILED', 0])
+    expect(trace).toContain('errors.tolerance: all')
   })
 
   test.each(['source', 'sink'] as const)('of a %s are skipped and counted under tolerance all', async side => {

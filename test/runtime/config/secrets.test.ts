@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references in the configuration are written like this.
-import { describe, expect, test } from 'vitest'
-import { nodeFiles } from '../../../base/index.ts'
-import { mkdtemp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { nodeFiles } from '../../../base/index.ts'
 import { parseProperties } from '../../../runtime/config/properties.ts'
 import { loadText, loadTexts, problemsOf } from '../../support/config-fixture.ts'
 
