@@ -82,7 +82,7 @@ export const TOPIC_CONFIGS = {
     type: 'enum',
     values: ['hold', 'delete'],
     default: 'hold',
-    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them, counts them and says so.',
+    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them and logs the range that was lost.',
   },
   durability: {
     type: 'enum',

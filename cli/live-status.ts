@@ -2,7 +2,7 @@ import type { Clock } from '../base/index.ts'
 import type { WorkerStatus } from '../runtime/index.ts'
 import type { Colours } from './output.ts'
 import { recordsOut, STATUS_COLUMNS, statusNotes, statusRow } from './status-text.ts'
-import { clip, type Column, formatBytes, formatCount, formatDuration, tableLines } from './text.ts'
+import { type Column, clip, formatBytes, formatCount, formatDuration, tableLines } from './text.ts'
 
 /** The terminal, as the display needs it. */
 export interface Screen {

@@ -1,5 +1,5 @@
 import pc from 'picocolors'
-import { clip, type Column, tableLines } from './text.ts'
+import { type Column, clip, tableLines } from './text.ts'
 
 /** Where a command writes: its data to standard output, everything said about it to standard error. */
 export interface Output {

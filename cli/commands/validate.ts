@@ -14,11 +14,18 @@ export async function validate(files: readonly string[], options: { connect?: bo
   const counts = [
     [config.sources.length, 'source'],
     [config.sinks.length, 'sink'],
-    [config.topics.length, 'topic'],
+    [topicsOf(config).size, 'topic'],
   ] as const
   const what = counts.map(([count, noun]) => `${count} ${noun}${count === 1 ? '' : 's'}`).join(', ')
   output.line(`Valid: ${what} in ${config.files.length === 1 ? config.files[0] : `${config.files.length} files`}`)
   if (options.connect === true && !(await checkAll(config, output))) throw new Reported(EXIT_FAILED)
+}
+
+/** Declared ones and those that connectors name. */
+function topicsOf({ topics, sources, sinks }: WorkerConfig): ReadonlySet<string> {
+  const written = sources.flatMap(source => source.connector.topics(source.options as never))
+  const read = sinks.flatMap(sink => sink.common.topics ?? [])
+  return new Set([...topics.map(topic => topic.name), ...written, ...read])
 }
 
 /** One after the other, so that what is printed is in order; all of them, so that everything wrong is told at once. */
