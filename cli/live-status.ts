@@ -70,8 +70,9 @@ export class LiveStatus {
   }
 
   #clear(): void {
-    // Cursor up to the first drawn line, then clear to the end of the screen (ECMA-48 CUU and ED).
-    if (this.#drawn.length > 0) this.#screen.write(`\u001b[${this.#drawn.length}A\u001b[0J`)
+    // To the first column (a terminal echoes `^C` into the line), cursor up to the first drawn line, then clear to the end
+    // of the screen (ECMA-48 CUU and ED).
+    if (this.#drawn.length > 0) this.#screen.write(`\r\u001b[${this.#drawn.length}A\u001b[0J`)
     this.#drawn = []
   }
 

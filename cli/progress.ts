@@ -32,10 +32,23 @@ function onTerminal(level: LogLevel, stdout: NodeJS.WriteStream): Progress {
     },
   }
   const live = new LiveStatus(screen, systemClock, processOutput().colours, 'kts-connect')
+  return withTable(
+    live,
+    terminalLogger(level, line => live.log(line)),
+  )
+}
+
+/** The table, and each sink's first object above it: whole, while the table's lines are cut to the terminal's width. */
+export function withTable(live: LiveStatus, log: Logger): Progress {
+  const announce = firstObjects(log)
   return {
-    log: terminalLogger(level, line => live.log(line)),
-    show: status => live.show(status),
+    log,
+    show(status) {
+      announce(status)
+      live.show(status)
+    },
     end(status) {
+      announce(status)
       live.show(status)
       live.end()
     },
@@ -44,26 +57,33 @@ function onTerminal(level: LogLevel, stdout: NodeJS.WriteStream): Progress {
 
 /** A summary line per connector every 30 s and at the end, and each sink's first object. */
 export function inLogLines(log: Logger, clock = systemClock): Progress {
-  const announced = new Set<string>()
+  const announce = firstObjects(log)
   let summarisedAt = clock.monotonic()
-  const announce = ({ name, facts }: ConnectorStatus) => {
-    const object = facts['last object']
-    if (object === undefined || announced.has(name)) return
-    announced.add(name)
-    log.info({ connector: name, object, 'read it with': facts['read it with'] }, 'first object')
-  }
   return {
     log,
     show(status) {
-      status.connectors.forEach(announce)
+      announce(status)
       if (clock.monotonic() - summarisedAt < SUMMARY_MS) return
       summarisedAt = clock.monotonic()
       for (const connector of status.connectors) log.info(summary(connector), 'progress')
     },
     end(status) {
-      status.connectors.forEach(announce)
+      announce(status)
       for (const connector of status.connectors) log.info(summary(connector), 'progress')
     },
+  }
+}
+
+/** Says once of each sink where its first object lies and how to read it. */
+function firstObjects(log: Logger): (status: WorkerStatus) => void {
+  const announced = new Set<string>()
+  return ({ connectors }) => {
+    for (const { name, facts } of connectors) {
+      const object = facts['last object']
+      if (object === undefined || announced.has(name)) continue
+      announced.add(name)
+      log.info({ connector: name, object, 'read it with': facts['read it with'] }, 'first object')
+    }
   }
 }
 

@@ -2,17 +2,19 @@ import pc from 'picocolors'
 import { expect, it } from 'vitest'
 import { ManualClock } from '../../base/index.ts'
 import { LiveStatus } from '../../cli/live-status.ts'
-import { inLogLines } from '../../cli/progress.ts'
+import { terminalLogger } from '../../cli/log.ts'
+import { inLogLines, withTable } from '../../cli/progress.ts'
 import { connectorStatus, workerStatus } from '../web/support.ts'
 
 const PLAIN = pc.createColors(false)
 
-/** A terminal just clever enough: newline, cursor up, clear to the end. */
+/** A terminal just clever enough: newline, carriage return, cursor up (in its column), clear to the end. */
 class FakeScreen {
   readonly columns = 120
   readonly rows: number
   lines: string[] = ['']
   #row = 0
+  #column = 0
 
   constructor(rows = 24) {
     this.rows = rows
@@ -20,15 +22,22 @@ class FakeScreen {
 
   write(text: string): void {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the sequences a terminal acts on
-    for (const part of text.split(/(\u001b\[\d+[AJ]|\n)/)) {
+    for (const part of text.split(/(\u001b\[\d+[AJ]|\n|\r)/)) {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
       const up = /^\u001b\[(\d+)A$/.exec(part)
       if (up !== null) this.#row -= Number(up[1])
-      else if (part === '\u001b[0J') this.lines = [...this.lines.slice(0, this.#row), '']
+      else if (part === '\u001b[0J') {
+        this.lines = [...this.lines.slice(0, this.#row), this.lines[this.#row]!.slice(0, this.#column)]
+      } else if (part === '\r') this.#column = 0
       else if (part === '\n') {
         this.#row++
+        this.#column = 0
         this.lines[this.#row] ??= ''
-      } else this.lines[this.#row] += part
+      } else {
+        const line = this.lines[this.#row]!
+        this.lines[this.#row] = line.slice(0, this.#column) + part + line.slice(this.#column + part.length)
+        this.#column += part.length
+      }
       expect(this.#row).toBeGreaterThanOrEqual(0)
     }
   }
@@ -70,6 +79,27 @@ it('log lines go above the table and stay', () => {
     expect.any(String),
     ...table.slice(3),
   ])
+})
+
+it('what the terminal echoes at Ctrl-C leaves nothing of the table behind', () => {
+  const screen = new FakeScreen()
+  const live = new LiveStatus(screen, new ManualClock(), PLAIN, 'kts-connect')
+  live.show(at(1))
+  screen.write('^C')
+  live.log('14:00:00 INFO  stopping\n')
+  expect(screen.lines[0]).toBe('14:00:00 INFO  stopping')
+})
+
+it('the first object and how to read it stand whole above the table, whatever the width', () => {
+  const screen = new FakeScreen()
+  const live = new LiveStatus(screen, new ManualClock(), PLAIN, 'kts-connect')
+  const path = `/${'deep/'.repeat(60)}a.gz`
+  const progress = withTable(
+    live,
+    terminalLogger('info', line => live.log(line)),
+  )
+  for (let i = 1; i < 3; i++) progress.show(at(i, { 'last object': path, 'read it with': `gzip -dc ${path}` }))
+  expect(screen.lines.filter(line => line.includes(`read it with=gzip -dc ${path}`))).toHaveLength(1)
 })
 
 it('never draws more lines than the terminal has, which could not be drawn over', () => {
