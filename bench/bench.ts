@@ -28,7 +28,7 @@ export interface Sides {
   close(): Promise<void>
 }
 
-/** Several benches over one preparation (percentiles of one run). */
+/** The line that a bench prints. */
 export interface Result {
   readonly bench: string
   readonly value: number

@@ -145,7 +145,7 @@ function putLength(into: Buffer, at: number, length: number): number {
 }
 
 function put(into: Buffer, at: number, source: Buffer, start: number, size: number): number {
-  if (size > COPY_BY_LOOP_MAX) source.copy(into, at, start, start + size)
+  if (size > COPY_BY_LOOP_MAX) into.set(new Uint8Array(source.buffer, source.byteOffset + start, size), at)
   else for (let i = 0; i < size; i++) into[at + i] = source[start + i]!
   return at + size
 }
