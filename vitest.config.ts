@@ -7,5 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // The same run every time; another seed explores (each suite prints its own).
+    env: { KTS_TEST_SEED: process.env.KTS_TEST_SEED ?? '20261120' },
   },
 })

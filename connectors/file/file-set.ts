@@ -11,13 +11,15 @@ import {
 import { type FileCheckpoint, forgetCheckpoint } from './checkpoints.ts'
 import { CopyFinder } from './copy-finder.ts'
 import { ACCESS_REMEDY, type Discovery, type Found } from './discovery.ts'
-import type { FoundFile, Listing } from './listing.ts'
-import { keyOf, type Reading, TailedFile } from './tailed-file.ts'
+import { type FoundFile, Listing } from './listing.ts'
+import { type Attached, keyOf, type Reading, TailedFile } from './tailed-file.ts'
 
 /** A file that is gone may come back (a remount, a restore), so its position outlives it for so long. */
 const FORGET_AFTER_MS = 3_600_000
 /** What log rotation puts behind a name: `.1`, `-20261120`, `.2026-11-20-16`. */
 const ROTATION_SUFFIX = /^[.\-_]\d[\d\-_.T:]*$/
+/** There is no file under the name (any more): nothing, or a directory, a FIFO or a link in a circle. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EINVAL', 'ELOOP'])
 const COMPRESSED = /\.(gz|bz2|xz|zst)$/
 
 export interface FileSetParts {
@@ -104,12 +106,16 @@ export class FileSet {
     for (const path of found.unreadable) this.#unreadable.add(path)
     const names = new Map(found.files.map(file => [file.path, file]))
     const keys = new Map(found.files.map(file => [keyOf(file.stat), file]))
+    const replaced: TailedFile[] = []
     for (const file of [...this.#files]) {
       const place = await this.#placeOf(file, names, keys, found.listing)
-      if (place !== undefined) await this.#seen(file, place, found.listing)
-      else await this.#unseen(file, found)
+      if (place === undefined) await this.#unseen(file, found)
+      else if ((await this.#seen(file, place)) === 'replaced') replaced.push(file)
     }
-    await this.#admitBetween(found.listing)
+    // The rotation that replaced them may be younger than what was found, and so may be the copies that it made.
+    const listing = new Listing(this.#parts.files)
+    for (const file of replaced) await this.replaced(file, listing)
+    await this.#admitBetween(listing)
     for (const file of found.files) if (!this.#byKey.has(keyOf(file.stat))) await this.#admit(file)
     this.#fromEnd = false
     this.#forgetLost()
@@ -137,7 +143,7 @@ export class FileSet {
   /** A file could not be opened: gone, which the next look sorts out, or forbidden. Throws anything else. */
   unopened(file: TailedFile, error: unknown): void {
     const code = errorCode(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return
+    if (GONE.has(code)) return
     if (code !== 'EACCES' && code !== 'EPERM') throw error
     const path = file.currentPath ?? file.path
     this.#sayUnreadable(path, error)
@@ -160,7 +166,8 @@ export class FileSet {
     keys: ReadonlyMap<string, FoundFile>,
     listing: Listing,
   ): Promise<FoundFile | undefined> {
-    const isIt = (found: FoundFile | undefined) => found !== undefined && keyOf(found.stat) === file.key
+    // A directory may have been given the inode of a file that was deleted.
+    const isIt = (found: FoundFile | undefined) => found?.stat.kind === 'file' && keyOf(found.stat) === file.key
     if (file.currentPath !== undefined) {
       const here = names.get(file.currentPath) ?? (await this.#look(file.currentPath))
       if (isIt(here)) return here
@@ -194,7 +201,7 @@ export class FileSet {
     this.#rotated.clear()
   }
 
-  async #seen(file: TailedFile, place: FoundFile, listing: Listing): Promise<void> {
+  async #seen(file: TailedFile, place: FoundFile): Promise<'replaced' | undefined> {
     if (file.lostAt !== undefined) file.verified = false
     file.lostAt = undefined
     file.currentPath = place.path
@@ -202,13 +209,18 @@ export class FileSet {
       this.#setRotated(file, place.stat.mtimeMs)
     if (!file.verified) {
       const attached = await this.#attach(file, place.path)
-      if (attached === undefined) return
-      if (!attached) return this.replaced(file, listing)
+      if (attached === 'replaced') return attached
+      // It cannot be compared now, and is no new file for that.
+      if (attached !== 'same') {
+        this.#byKey.set(file.key, file)
+        return undefined
+      }
     }
     // Before anything unknown is taken for a new file: it may be the copy of what was here.
-    if (file.isOpen && file.changed(place.stat) && !(await file.isIntact())) return this.replaced(file, listing)
+    if (file.isOpen && file.changed(place.stat) && !(await file.isIntact())) return 'replaced'
     this.#byKey.set(file.key, file)
     if (file.changed(place.stat) || (file.rotatedAt !== undefined && file.unread > 0)) this.ready.add(file)
+    return undefined
   }
 
   async #unseen(file: TailedFile, found: Found): Promise<void> {
@@ -251,7 +263,7 @@ export class FileSet {
       const { size, mtimeMs } = sibling.stat
       // A copy is no older than what it copies; what is followed already is no copy.
       if (size < file.offset || mtimeMs < file.mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
-      if (!(await this.#attach(file, sibling.path))) continue
+      if ((await this.#attach(file, sibling.path)) !== 'same') continue
       if (sibling.path !== file.path) this.#setRotated(file, mtimeMs)
       this.#byKey.set(file.key, file)
       this.ready.add(file)
@@ -268,7 +280,7 @@ export class FileSet {
       const original = await this.#copies.originalOf(found, this.#byPath)
       if (original === 'undecided') return
       if (original !== undefined && original.lostAt === undefined) return
-      if (original !== undefined && (await this.#attach(original, found.path))) return this.#revive(original)
+      if (original !== undefined && (await this.#attach(original, found.path)) === 'same') return this.#revive(original)
       const path = rotatedFrom ?? (await this.#realPath(found.path)) ?? found.path
       const file = TailedFile.begin(randomId(random), path, found.stat, clock.monotonic(), reading)
       if (rotatedFrom !== undefined) file.rotatedAt = clock.monotonic()
@@ -278,16 +290,18 @@ export class FileSet {
       this.#files.add(file)
       this.#byKey.set(file.key, file)
       this.#byPath.set(file.path, file)
+      // Known from now on, before a line of it was read: it may be renamed out of the paths while nobody looks.
+      this.dirty.add(file)
       if (found.stat.size > 0) this.ready.add(file)
     } catch (error) {
-      if (errorCode(error) === 'ENOENT') return
+      if (GONE.has(errorCode(error))) return
       if (errorCode(error) !== 'EACCES' && errorCode(error) !== 'EPERM') throw error
       this.#sayUnreadable(found.path, error)
     }
   }
 
   async #beginAtEnd(file: TailedFile): Promise<void> {
-    if (!(await file.attach(file.currentPath ?? file.path))) return
+    if ((await file.attach(file.currentPath ?? file.path)) !== 'same') return
     await file.skipToEnd()
     this.dirty.add(file)
   }
@@ -299,7 +313,7 @@ export class FileSet {
   }
 
   /** Undefined when the file cannot be opened now. */
-  async #attach(file: TailedFile, path: string): Promise<boolean | undefined> {
+  async #attach(file: TailedFile, path: string): Promise<Attached | undefined> {
     try {
       return await file.attach(path)
     } catch (error) {

@@ -16,6 +16,12 @@ const SKIP_CHUNK_BYTES = 256 << 10
 const POOLED_BYTES_MIN = 64 << 10
 const NEWLINE = 10
 
+/**
+ * What a name leads to. `same`: this file, or what goes on where it was left. `replaced`: this file, but the bytes before
+ * the position are no longer those that were read. `other`: another file, so this one may have another name now.
+ */
+export type Attached = 'same' | 'replaced' | 'other'
+
 /** What a read brought. `replaced`: the bytes before the position are no longer those that were read. */
 export type ReadResult = ReadLines | 'replaced'
 
@@ -120,20 +126,18 @@ export class TailedFile {
     return stat.size !== this.size || stat.mtimeMs !== this.mtimeMs
   }
 
-  /**
-   * Opens `path` when it is this file or goes on where this file was left: same content before the position. Answers
-   * false, and changes nothing, when it is another.
-   */
-  async attach(path: string): Promise<boolean> {
+  /** Opens `path` when it is the `same`; changes nothing otherwise. */
+  async attach(path: string): Promise<Attached> {
     const handle = await this.#reading.files.open(path, 'read')
     let kept = false
     try {
       const stat = await handle.stat()
       const anchor = await matchAnchor(handle, this.#fingerprint)
+      const moved = keyOf(stat) !== this.key
       // Where nothing was read there is nothing to compare.
-      if (anchor === undefined || (this.offset === 0 && keyOf(stat) !== this.key)) return false
+      if (anchor === undefined || (this.offset === 0 && moved)) return moved ? 'other' : 'replaced'
       await this.#handle?.close()
-      if (keyOf(stat) !== this.key) this.size = this.mtimeMs = this.#skippedTo = -1
+      if (moved) this.size = this.mtimeMs = this.#skippedTo = -1
       this.#handle = handle
       this.#anchor = anchor
       this.dev = stat.dev
@@ -141,7 +145,7 @@ export class TailedFile {
       this.currentPath = path
       this.verified = true
       kept = true
-      return true
+      return 'same'
     } finally {
       if (!kept) await handle.close()
     }
@@ -248,14 +252,24 @@ export class TailedFile {
     return { packed: undefined, bytes, tooLong: 1, more: true }
   }
 
-  /** The anchor's tail and up to `length` bytes behind it; undefined when the tail is no longer there. */
+  /**
+   * The anchor's tail and up to `length` bytes behind it; undefined when the file no longer begins, or goes on before the
+   * position, as it did. The tail alone is not enough: lines of one length may end alike.
+   */
   async #readBehindAnchor(length: number): Promise<Buffer | undefined> {
-    const { tail } = this.#anchor!
+    const { head, tail } = this.#anchor!
+    const handle = this.#handle!
     const size = tail.length + length
     // The records keep it: a small read must not hold a large buffer.
     const buffer = size < POOLED_BYTES_MIN ? Buffer.allocUnsafeSlow(size) : this.#reading.pool.take(size)
-    const got = await readFully(this.#handle!, buffer, this.offset - tail.length)
+    const beginning = Buffer.allocUnsafe(head.length)
+    // At once: the second costs no time of its own.
+    const [got, begun] = await Promise.all([
+      readFully(handle, buffer, this.offset - tail.length),
+      readFully(handle, beginning, 0),
+    ])
     if (got < tail.length || buffer.compare(tail, 0, tail.length, 0, tail.length) !== 0) return undefined
+    if (begun < head.length || !beginning.equals(head)) return undefined
     return got === buffer.length ? buffer : buffer.subarray(0, got)
   }
 

@@ -258,6 +258,31 @@ describe('rotation', () => {
     expect(tail.lines).toEqual([...block(100, 50), ...block(200, count)])
   })
 
+  it('notices new content of which the first line is as long as all that was read, and ends alike', async () => {
+    const same = 'x'.repeat(2000)
+    await write.append(LOG, text([`67 ${same}`]))
+    const tail = await tailing()
+    await tail.drain()
+    await clock.advance(1000)
+    await write.overwrite(LOG, text([`68 ${same}`, '69 short']))
+    await tail.drain()
+    expect(tail.lines).toEqual([`67 ${same}`, `68 ${same}`, '69 short'])
+  })
+
+  it('of a file that was seen before a line of it was whole, renamed away while stopped: its line is delivered', async () => {
+    await write.append(LOG, 'no end yet')
+    const tail = await tailing()
+    await tail.drain()
+    await restart(tail, async () => {
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, text(['new file']))
+    })
+    await tail.drain()
+    await clock.advance(6000)
+    await tail.drain()
+    expect([...tail.lines].sort()).toEqual(['new file', 'no end yet'])
+  })
+
   it('while stopped, twice: reads the rest of the old file, the file between and the current one', async () => {
     await write.append(LOG, text(block(0, 50)))
     const tail = await tailing()
