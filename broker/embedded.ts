@@ -15,6 +15,7 @@ import { FileCache } from './file-cache.ts'
 import { GroupMembers } from './group-members.ts'
 import { GroupOffsets } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
+import { CHECKPOINTS_TOPIC, INTERNAL_TOPICS, OFFSETS_TOPIC } from './internal-topics.ts'
 import { KeyedState, type StateView } from './keyed-state.ts'
 import { createMetaProperties, readMetaProperties } from './meta-properties.ts'
 import { readOffsetCheckpoint } from './offset-checkpoint.ts'
@@ -44,8 +45,6 @@ const READ_AHEAD_CHUNKS = 4
 
 /** Kafka's: a log that has it was closed in good order. */
 const CLEAN_MARKER = '.kafka_cleanshutdown'
-const OFFSETS_TOPIC = '__consumer_offsets'
-const CHECKPOINTS_TOPIC = 'connect-offsets'
 
 /** Small segments, so that what is superseded can go soon. */
 const STATE_CONFIGS = {
@@ -117,7 +116,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
     readAhead: new ReadAhead(READ_AHEAD_CHUNKS),
     checkCrcs: options['log.read.check.crcs'],
     partitionsDefault: options['num.partitions'],
-    internal: new Map([OFFSETS_TOPIC, CHECKPOINTS_TOPIC].map(name => [name, STATE_CONFIGS])),
+    internal: new Map(INTERNAL_TOPICS.map(name => [name, STATE_CONFIGS])),
     recoveryPoints: await readOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`),
     clean,
   })
@@ -348,7 +347,7 @@ class Embedded implements EmbeddedBroker {
     return new Writers({
       members: this.#members,
       checkOpen: () => this.#checkOpen(),
-      writable: (topic, partition) => this.#topics.partition(topic, partition),
+      writable: (topic, partition) => this.#topics.writable(topic, partition),
       now: () => this.#parts.clock.now(),
       putCheckpoints: records => this.#states.checkpoints.put(records),
       putOffsets: records => this.#states.offsets.put(records),

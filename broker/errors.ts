@@ -4,7 +4,7 @@
  * | code | when | what to do |
  * |---|---|---|
  * | UNKNOWN_TOPIC_OR_PARTITION | no such topic or partition | create it |
- * | INVALID_TOPIC | a name outside `[A-Za-z0-9._-]{1,249}`, `.` or `..` | choose another |
+ * | INVALID_TOPIC | a name outside `[A-Za-z0-9._-]{1,249}`, `.` or `..`; records for the broker's own topics | choose another |
  * | INVALID_CONFIG | a topic setting that does not parse or is out of range | mend it |
  * | MESSAGE_TOO_LARGE | one record above the topic's `max.message.bytes` | dead-letter it or raise the limit |
  * | OFFSET_OUT_OF_RANGE | a position below the log's start or above its end | `details` has the lost range; never skipped silently |

@@ -1,5 +1,6 @@
 export { type EmbeddedBroker, type EmbeddedOptions, type EmbeddedParts, openEmbeddedBroker } from './embedded.ts'
 export * from './errors.ts'
+export { INTERNAL_TOPICS } from './internal-topics.ts'
 export { type OwnerRecord, readOwner } from './owner.ts'
 export * from './port.ts'
 export {

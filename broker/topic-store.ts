@@ -69,6 +69,12 @@ export class TopicStore {
     )
   }
 
+  /** For records of others. Throws INVALID_TOPIC for the broker's own topics as well. */
+  writable(topic: string, partition: number): Partition {
+    this.#checkNotInternal(topic)
+    return this.partition(topic, partition)
+  }
+
   topic(name: string): Topic | undefined {
     return this.#topics.get(name)
   }
@@ -92,6 +98,8 @@ export class TopicStore {
     await inParallel(partitions, async partition => {
       await partition.close().catch(error => failures.push(error))
     })
+    // Readers may have been under way: what they opened behind the partition's close goes here.
+    await this.#parts.cache.close().catch(error => failures.push(error))
     if (failures.length > 0) throw failures[0]
   }
 
@@ -116,9 +124,13 @@ export class TopicStore {
 
   async #ensure(spec: TopicSpec): Promise<Topic> {
     checkTopicName(spec.name)
-    if (this.#parts.internal.has(spec.name))
-      throw new KtsError('INVALID_TOPIC', `topic ${spec.name} is the broker's own; choose another name`)
+    this.#checkNotInternal(spec.name)
     return this.#apply(spec, false)
+  }
+
+  #checkNotInternal(name: string): void {
+    if (!this.#parts.internal.has(name)) return
+    throw new KtsError('INVALID_TOPIC', `topic ${name} is the broker's own; choose another name`)
   }
 
   async #apply(spec: TopicSpec, internal: boolean): Promise<Topic> {

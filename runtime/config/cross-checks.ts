@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/index.ts'
 import { type ReadConnector, topicsOf } from './connector-options.ts'
 import { writtenText } from './flat-options.ts'
 import { type Problems, quoted } from './problems.ts'
-import { topicNameProblem } from './topic-options.ts'
+import { topicNameProblem, writtenTopicProblem } from './topic-options.ts'
 import type { SinkConfig, SourceConfig, TopicConfig } from './types.ts'
 
 const DEAD_LETTERS = 'errors.deadletterqueue.topic.name'
@@ -42,7 +42,7 @@ function sourceTopics(
   const names = incomplete ? [] : topicsOf(config, path, problems)
   for (const name of names) {
     const option = [...given].find(([option]) => config.options[option] === name)?.[1]
-    const wrong = topicNameProblem(name, option === undefined ? name : writtenText(option))
+    const wrong = writtenTopicProblem(name, option === undefined ? name : writtenText(option))
     if (wrong === undefined) continue
     problems.add(option?.value.place ?? config.place, option === undefined ? path : `${path}.${option.key}`, wrong)
   }
@@ -105,7 +105,7 @@ function checkDeadLetters(
     problems.add(config.place, `${path}.${DEAD_LETTERS}`, words)
   }
   if (name === undefined || option === undefined) return
-  const wrong = topicNameProblem(name, writtenText(option))
+  const wrong = writtenTopicProblem(name, writtenText(option))
   if (wrong !== undefined) problems.add(option.value.place, `${path}.${option.key}`, wrong)
   if (config.common['errors.tolerance'] === 'all' || ownPolicy !== undefined) return
   const words = 'bad records will stop the task and not go here; add errors.tolerance: all'

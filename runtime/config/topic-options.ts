@@ -1,4 +1,4 @@
-import { IGNORED_TOPIC_CONFIGS, parseTopicConfigs, TOPIC_CONFIGS } from '../../broker/index.ts'
+import { IGNORED_TOPIC_CONFIGS, INTERNAL_TOPICS, parseTopicConfigs, TOPIC_CONFIGS } from '../../broker/index.ts'
 import type { OptionSpec, OptionSpecs } from '../api/index.ts'
 import { TOPIC_OPTIONS } from './common-options.ts'
 import { SETTINGS_ELSEWHERE } from './connector-options.ts'
@@ -13,6 +13,12 @@ import type { Place, TopicConfig } from './types.ts'
 export function topicNameProblem(name: string, written: string): string | undefined {
   if (/^[A-Za-z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return undefined
   return `expected a topic name of 1 to 249 letters, digits, . _ and -, and not . or .. alone; got ${quoted(written)}`
+}
+
+/** A topic that records go to cannot be one of the broker's own either. */
+export function writtenTopicProblem(name: string, written: string): string | undefined {
+  if (!INTERNAL_TOPICS.includes(name)) return topicNameProblem(name, written)
+  return `expected a topic of your own, got ${quoted(written)}, which is the broker's; choose another name`
 }
 
 /** Topic settings as options: what may be given, all optional. A default here would be stored with every topic. */
@@ -36,7 +42,7 @@ function settingSpec(spec: (typeof TOPIC_CONFIGS)[keyof typeof TOPIC_CONFIGS]): 
 
 /** Reads one entry of `topics`. */
 export function readTopic(section: Section, context: ValueContext, problems: Problems): TopicConfig {
-  const wrong = topicNameProblem(section.name, section.name)
+  const wrong = writtenTopicProblem(section.name, section.name)
   if (wrong !== undefined) problems.add(section.place, section.path, wrong)
   const scope = {
     specs: TOPIC_ENTRY_OPTIONS,

@@ -198,3 +198,13 @@ async function commitCheckpoint(broker: Broker, at: number): Promise<void> {
   transaction.checkpoint([{ connector: 'c', partition: { file: 'f' }, value: { at } }])
   await transaction.commit()
 }
+
+test('the topics in which the broker keeps positions take no records of others, which could move them', async () => {
+  const broker = await openAsNewProcess({ files: new MemoryFiles(new SeededRandom(4), { clock: new ManualClock() }) })
+  const internal = (await broker.topics()).filter(topic => topic.internal).map(topic => topic.name)
+  expect(internal).toEqual(['__consumer_offsets', 'connect-offsets'])
+  for (const topic of internal) {
+    expect(await rejection(write(broker, topic, 0, lines('forged')))).toMatchObject({ code: 'INVALID_TOPIC' })
+    expect(await readAll(broker, topic, 0)).toEqual([])
+  }
+})

@@ -157,6 +157,15 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['/p/a.yaml:1:23 sources.a.type: expected a source (file), got "s3", which is a sink; move it to sinks:'],
   ],
   [
+    "the broker's own topics as topics to write to",
+    'topics: { connect-offsets: {} }\nsources: { a: { type: file, paths: [x], topic: __consumer_offsets, dead.letter.topic: connect-offsets, errors.tolerance: all } }\n',
+    [
+      '/p/a.yaml:1:11 topics.connect-offsets: expected a topic of your own, got "connect-offsets", which is the broker\'s; choose another name',
+      '/p/a.yaml:2:48 sources.a.topic: expected a topic of your own, got "__consumer_offsets", which is the broker\'s; choose another name',
+      '/p/a.yaml:2:87 sources.a.dead.letter.topic: expected a topic of your own, got "connect-offsets", which is the broker\'s; choose another name',
+    ],
+  ],
+  [
     'a topic name with ..',
     'topics: { ../x: {} }\nsources: { a: { type: file, paths: [x], topic: ../y } }\n',
     [
