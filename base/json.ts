@@ -8,14 +8,40 @@ export interface JsonObject {
 // A number token that may not fit a double: 16 digits or more, with or without a point.
 const LONG_NUMBER = /\d[\d.]{15}/
 
+// Jackson's limit, and so Kafka Connect's. JSON.parse reads deeper than JSON.stringify can write before its stack is full.
+const DEPTH_MAX = 1000
+
 /**
  * JSON without loss: integers past 2^53 become `bigint`, everything else is JSON.parse. A member called `__proto__` is an
- * own property, as JSON.parse makes it. Throws SyntaxError.
+ * own property, as JSON.parse makes it. Throws SyntaxError, and RangeError for nesting so deep that it could not be written.
  */
 export function parseJson(text: string): JsonValue {
+  // Every level takes an opening and a closing character.
+  if (text.length > 2 * DEPTH_MAX) checkDepth(text)
   if (!LONG_NUMBER.test(text)) return JSON.parse(text) as JsonValue
   return parseLossless(text, undefined, losslessNumber) as JsonValue
 }
+
+function checkDepth(text: string): void {
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === BACKSLASH) i++
+    else if (code === QUOTE) inString = !inString
+    else if (inString) continue
+    else if (code === BRACE || code === BRACKET) {
+      if (++depth > DEPTH_MAX) throw new RangeError(`JSON is nested more than ${DEPTH_MAX} levels deep`)
+    } else if (code === BRACE_END || code === BRACKET_END) depth--
+  }
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const BRACKET = 0x5b
+const BRACKET_END = 0x5d
+const BRACE = 0x7b
+const BRACE_END = 0x7d
 
 function losslessNumber(token: string): number | bigint {
   if (isInteger(token)) {
