@@ -1,8 +1,9 @@
-import { nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
+import { type Logger, nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
 import { formatProblem, type WorkerConfig } from '../../runtime/index.ts'
 import { loadPipeline } from '../compose.ts'
 import { EXIT_FAILED, failureLines, Reported } from '../failure.ts'
 import { type Output, processOutput } from '../output.ts'
+import { escapeControls } from '../text.ts'
 
 const CHECK_MS = 20_000
 
@@ -28,6 +29,12 @@ function topicsOf({ topics, sources, sinks }: WorkerConfig): ReadonlySet<string>
   return new Set([...topics.map(topic => topic.name), ...written, ...read])
 }
 
+/** What a check does not fail for and people had better know. */
+function warningLogger(say: (message: string) => void): Logger {
+  const log: Logger = { ...silentLogger, warn: (_fields, message) => say(escapeControls(message)), child: () => log }
+  return log
+}
+
 /** One after the other, so that what is printed is in order; all of them, so that everything wrong is told at once. */
 async function checkAll(config: WorkerConfig, output: Output): Promise<boolean> {
   let allWell = true
@@ -37,7 +44,7 @@ async function checkAll(config: WorkerConfig, output: Output): Promise<boolean> 
       clock: systemClock,
       random: systemRandom,
       files: nodeFiles,
-      log: silentLogger,
+      log: warningLogger(message => output.line(`${output.colours.yellow('warning')} ${kind} ${name}: ${message}`)),
       signal: AbortSignal.timeout(CHECK_MS),
     }
     try {

@@ -21,6 +21,12 @@ export const fileSource = defineSource({
   open: async (options, checkpoints, context) => new FileSourceTask(options, checkpoints, context),
   async check(options, { files, log }) {
     const found = await new Discovery(files, options.paths, options.exclude, log).find()
+    if (found.files.length === 0 && found.unreadable.length === 0) {
+      log.warn(
+        {},
+        `nothing to read yet at ${options.paths.join(', ')}: correct the paths, unless files are to appear there later`,
+      )
+    }
     const problems = found.unreadable.map(path => `${path}: cannot be looked at`)
     for (const { path } of found.files) {
       try {

@@ -109,13 +109,21 @@ export function s3Error(action: string, target: S3Target, error: unknown): KtsEr
   const place = target.endpoint === undefined ? '' : ` at ${target.endpoint}`
   const request = $metadata?.requestId === undefined ? '' : `, request ${$metadata.requestId}`
   const said = `${code}${status === undefined ? '' : ` (HTTP ${status})`}${request}: ${firstLine(errorMessage(error))}`
-  const advice = remedy?.hint(target) ?? (passing ? 'it is tried again' : 'the store refused it; see its message')
+  const advice =
+    remedy?.hint(target) ?? (passing ? passingHint(target, status) : 'the store refused it; see its message')
   return new KtsError(
     remedy?.code ?? (passing ? 'RETRIABLE' : 'S3_REFUSED'),
     `${action} s3://${target.bucket}/${target.key}${place}: ${said}; ${advice}`,
     // Not the SDK's error itself: it carries the socket and the signed headers, and would end up in a log.
     { details: { bucket: target.bucket, key: target.key, s3Code: code, httpStatus: status } },
   )
+}
+
+/** Read by those who only check a configuration as well. */
+function passingHint({ endpoint }: S3Target, status: number | undefined): string {
+  const again = 'a running pipeline tries again by itself'
+  if (status !== undefined) return again
+  return `check the network${endpoint === undefined ? '' : ' and store.url'}; ${again}`
 }
 
 function remedyForStatus(status: number | undefined): Remedy | undefined {

@@ -142,6 +142,15 @@ describe('before it runs', () => {
     expect(code).toBe(1)
   })
 
+  it('validate --connect warns of paths where nothing is, and of a folder that is taken for a file', async () => {
+    await writeFile(join(folder, 'p.yaml'), FOLLOW.replace('paths: [in.txt]', 'paths: [typo.txt, nested]'))
+    await mkdir(join(folder, 'nested'))
+    const { code, stdout } = await cli('validate', 'p.yaml', '--connect')
+    expect(stdout).toMatch(/^warning source lines: .*nested: expected a file, found a directory/m)
+    expect(stdout).toMatch(/^warning source lines: nothing to read yet at .*typo\.txt/m)
+    expect(code).toBe(0)
+  })
+
   it('the schema is JSON Schema and knows the connectors', async () => {
     const { code, stdout } = await cli('schema')
     expect(code).toBe(0)
