@@ -1,5 +1,6 @@
 export * from './buffer-pool.ts'
 export * from './clock.ts'
+export * from './close-all.ts'
 export * from './codecs.ts'
 export { type Crc32c, crc32c } from './crc32c.ts'
 export * from './errors.ts'

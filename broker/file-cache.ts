@@ -1,4 +1,4 @@
-import type { FileHandle, Files } from '../base/index.ts'
+import { type FileHandle, type Files, KtsError } from '../base/index.ts'
 
 /** A file held open; `release` once when done. */
 export interface FileLease {
@@ -27,6 +27,7 @@ export class FileCache {
   readonly #openMax: number
   /** By path and mode, least recently used first. */
   readonly #entries = new Map<string, Entry>()
+  #closed = false
 
   constructor(files: Files, openMax: number) {
     this.files = files
@@ -35,6 +36,7 @@ export class FileCache {
 
   /** Opens `path`, or takes it as it is open already. `read` must exist, `write` creates. */
   async lease(path: string, mode: 'read' | 'write'): Promise<FileLease> {
+    if (this.#closed) throw new KtsError('CLOSED', `${path}: the log is closed`)
     const key = this.#keyOf(path, mode)
     const entry = this.#entries.get(key) ?? this.#open(path, mode)
     this.#use(key, entry)
@@ -44,8 +46,8 @@ export class FileCache {
       this.#evict()
       return this.#leaseOf(entry, file)
     } catch (error) {
-      entry.users--
       if (this.#entries.get(key) === entry) this.#entries.delete(key)
+      this.#release(entry)
       throw error
     }
   }
@@ -71,7 +73,9 @@ export class FileCache {
     }
   }
 
+  /** Opens nothing from now on, and closes each file once its users are done. */
   async close(): Promise<void> {
+    this.#closed = true
     await Promise.all([...this.#entries.values()].map(entry => this.forget(entry.path)))
   }
 
@@ -121,7 +125,11 @@ export class FileCache {
   }
 
   #close(entry: Entry): Promise<void> {
-    entry.closed ??= entry.opened.then(file => file.close())
+    entry.closed ??= entry.opened.then(
+      file => file.close(),
+      // It never was open: who asked for it was told.
+      () => undefined,
+    )
     return entry.closed
   }
 }

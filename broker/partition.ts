@@ -1,5 +1,6 @@
 import {
   type Clock,
+  closeAll,
   errorCode,
   errorMessage,
   type Files,
@@ -265,7 +266,7 @@ export class Partition implements PartitionLog {
         await writeEmptySnapshot(files, directory, this.nextOffset)
       await removeOldSnapshots(files, directory, this.#segments, this.nextOffset)
     } finally {
-      for (const segment of this.#segments) await segment.close()
+      await closeAll(this.#segments)
     }
   }
 
