@@ -165,7 +165,9 @@ class StagedTransaction implements Transaction {
     return this.committing
   }
 
+  /** Does nothing once the commit has begun: that ends by itself, in full. */
   async abort(): Promise<void> {
+    if (!this.open) return
     this.open = false
     this.#drop()
   }

@@ -44,6 +44,20 @@ export function writingContract(using: Using): void {
   })
 
   describe('a transaction', () => {
+    test('whose commit is under way ends in full when its writer is closed', async () => {
+      const { broker } = using()
+      await broker.ensureTopic({ name: 't', configs: {} })
+      const writer = await broker.writer('w')
+      const transaction = await writer.begin()
+      await transaction.append('t', 0, lines('a'))
+      transaction.checkpoint([{ connector: 'c', partition: { p: 1 }, value: { next: 1 } }])
+      const committed = transaction.commit()
+      await writer.close()
+      await committed
+      expect(valuesOf(await readAll(broker, 't', 0))).toEqual(['a'])
+      expect(await broker.checkpoints('c')).toEqual([{ connector: 'c', partition: { p: 1 }, value: { next: 1 } }])
+    })
+
     test('is readable after its commit and not before', async () => {
       const { broker } = using()
       await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
