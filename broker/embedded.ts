@@ -185,6 +185,8 @@ class Embedded implements EmbeddedBroker {
   readonly #writers: Writers
   readonly #readerHost: ReaderHost
   readonly #readers = new Set<GroupReader>()
+  /** Ends the wait of each read under way. */
+  readonly #reads = new Set<() => void>()
   readonly #housekeeping: Housekeeping
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
@@ -261,12 +263,23 @@ class Embedded implements EmbeddedBroker {
   async read(topic: string, partition: number, offset: number, options: ReadOptions): Promise<ReadResult> {
     this.#checkOpen()
     const log = this.#topics.partition(topic, partition)
-    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])]
-    const id = { topic, partition }
-    const signal = AbortSignal.any(signals)
-    const read = await readPartition(this.#parts.clock, log, id, offset, { ...options, signal })
-    this.#checkOpen()
-    return { ...(await this.partition(topic, partition)), ...read }
+    // Not AbortSignal.any: in Node 20 each one stays with a signal that lives as long as the broker.
+    const ending = new AbortController()
+    const end = () => ending.abort()
+    this.#reads.add(end)
+    options.signal?.addEventListener('abort', end, { once: true })
+    if (options.signal?.aborted === true) end()
+    try {
+      const read = await readPartition(this.#parts.clock, log, { topic, partition }, offset, {
+        ...options,
+        signal: ending.signal,
+      })
+      this.#checkOpen()
+      return { ...(await this.partition(topic, partition)), ...read }
+    } finally {
+      this.#reads.delete(end)
+      options.signal?.removeEventListener('abort', end)
+    }
   }
 
   async committed(group: string): Promise<readonly GroupOffset[]> {
@@ -302,6 +315,7 @@ class Embedded implements EmbeddedBroker {
   async #close(): Promise<void> {
     this.#closing.abort()
     for (const reader of this.#readers) reader.interrupt()
+    for (const end of this.#reads) end()
     await this.#writers.settled()
     await this.#housekeeping.stop()
     const { files, directory, log } = this.#parts

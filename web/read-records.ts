@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { KtsError } from '../runtime/api/index.ts'
 import { recordLines } from './record-lines.ts'
 import { existingTopic } from './topics.ts'
@@ -113,13 +114,22 @@ async function anyArrives(cursors: readonly Cursor[], timeoutMs: number | undefi
   let leftMs = timeoutMs ?? Number.POSITIVE_INFINITY
   while (leftMs > 0 && !signal.aborted) {
     const waitMs = Math.min(WAIT_MS, leftMs)
-    const others = new AbortController()
-    const either = AbortSignal.any([signal, others.signal])
+    // Not AbortSignal.any: in Node 20 each one stays with a signal that lives as long as the request.
+    const ending = new AbortController()
+    // One listener for each partition.
+    setMaxListeners(0, ending.signal)
+    const end = () => ending.abort()
+    signal.addEventListener('abort', end, { once: true })
     const waits = cursors.map(async cursor => {
-      if (await cursor.arrives(waitMs, either)) others.abort()
-      return others.signal.aborted
+      const arrived = await cursor.arrives(waitMs, ending.signal)
+      if (arrived) end()
+      return arrived
     })
-    if ((await Promise.all(waits)).some(arrived => arrived)) return true
+    try {
+      if ((await Promise.all(waits)).some(arrived => arrived)) return true
+    } finally {
+      signal.removeEventListener('abort', end)
+    }
     leftMs -= waitMs
   }
   return false
