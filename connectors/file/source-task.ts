@@ -197,13 +197,12 @@ export class FileSourceTask implements SourceTask {
   async #openFile(file: TailedFile): Promise<boolean> {
     if (file.currentPath === undefined) return false
     try {
-      if (await file.attach(file.currentPath)) return true
+      const attached = await file.attach(file.currentPath)
+      if (attached === 'same') return true
+      if (attached === 'replaced') await this.#set.replaced(file, new Listing(this.#context.files))
     } catch (error) {
       this.#set.unopened(file, error)
-      this.#lookSoon()
-      return false
     }
-    await this.#set.replaced(file, new Listing(this.#context.files))
     this.#lookSoon()
     return false
   }

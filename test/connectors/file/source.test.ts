@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { FaultyFiles } from '../../../base/faulty-files.ts'
 import { MemoryFiles } from '../../../base/memory-files.ts'
 import { ManualClock, SeededRandom } from '../../../runtime/api/index.ts'
 import { Tail, Writer } from './tail-harness.ts'
@@ -232,6 +233,42 @@ describe('rotation', () => {
     expect(tail.context.counts['files.truncated']).toBe(1)
   })
 
+  it('by copytruncate in the middle of a look: the copy is found all the same', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    let rotate = false
+    // A look lists the folder first, and asks what a directory really is only while it sees to the files in it.
+    const slow = new FaultyFiles(files, async call => {
+      if (call !== 'fstat' || !rotate) return
+      rotate = false
+      await write.append(LOG, text(block(50, 10)))
+      await write.copyTruncate(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(100, 5)))
+    })
+    const tail = new Tail({}, { files: slow, clock })
+    await tail.start()
+    await tail.drain()
+    await restart(tail, async () => {
+      rotate = true
+    })
+    await tail.drain()
+    expect([...tail.lines].sort()).toEqual([...block(0, 60), ...block(100, 5)].sort())
+  })
+
+  it('between a look and the first read: the file is found under its new name', async () => {
+    await write.append(LOG, text(block(0, 10)))
+    let rotate = true
+    const slow = new FaultyFiles(files, async (call, path) => {
+      if (call !== 'open' || path !== LOG || !rotate) return
+      rotate = false
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(20, 10)))
+    })
+    const tail = new Tail({}, { files: slow, clock })
+    await tail.start()
+    await tail.drain()
+    expect([...tail.lines].sort()).toEqual([...block(0, 10), ...block(20, 10)].sort())
+  })
+
   it('by copytruncate under a glob that matches the copy repeats nothing', async () => {
     await write.append(LOG, text(block(0, 50)))
     const tail = await tailing({ paths: [`${LOG}*`] })
@@ -365,6 +402,46 @@ describe('identity', () => {
       })
     }
     expect(inodes.size).toBeLessThan(50)
+  })
+
+  it('outlives a start at which the file may not be read: it goes on where it was', async () => {
+    await write.append(LOG, text(block(0, 50)))
+    const guarded = new FaultyFiles(files)
+    const tail = new Tail({}, { files: guarded, clock })
+    await tail.start()
+    await tail.drain()
+    let allow = () => {}
+    await restart(tail, async () => {
+      await write.append(LOG, text(block(50, 5)))
+      allow = guarded.fail({
+        call: 'open',
+        path: path => path === LOG,
+        error: 'EACCES',
+        times: Number.POSITIVE_INFINITY,
+      })
+    })
+    await tail.drain()
+    expect(tail.context.counts['files.unreadable']).toBe(1)
+    allow()
+    await tail.drain()
+    expect(tail.lines).toEqual(block(0, 55))
+  })
+
+  it('a directory in the place of a file, with its inode: the other files are read on', async () => {
+    await write.append(LOG, 'one\n')
+    await write.append('/logs/other.log', 'two\n')
+    const tail = await tailing({ paths: ['/logs/*.log'] })
+    await tail.drain()
+    const { ino } = await files.stat(LOG)
+    await restart(tail, async () => {
+      await files.unlink(LOG)
+      await files.syncDirectory('/logs')
+      await files.mkdir(LOG)
+      await write.append('/logs/other.log', 'three\n')
+    })
+    expect((await files.stat(LOG)).ino).toBe(ino)
+    await tail.drain()
+    expect(tail.lines).toEqual(['one', 'two', 'three'])
   })
 
   it('keeps two files with the same content apart', async () => {
