@@ -161,9 +161,10 @@ class FileObject implements ObjectWriter {
       this.#syncFailed = cause
       throw syncFailed(this.#temporary, cause)
     }
+    // Before the close: what is durable must not be begun anew when only that fails.
+    this.#step = 'synced'
     this.#file = undefined
     await file.close()
-    this.#step = 'synced'
   }
 
   async #syncName(): Promise<void> {

@@ -82,6 +82,18 @@ describe('nothing is lost', () => {
     expect(await linesFrom(memory)).toEqual(numbers(0, 24))
   })
 
+  test('a close that fails behind the sync does not begin the file anew: the object has what was put', async () => {
+    const memory = disk()
+    const faulty = new FaultyFiles(memory)
+    faulty.fail({ call: 'close', error: 'EDQUOT', path: path => path.includes('.unfinished') })
+    const { task, commit } = await startSink(faulty)
+    await task.put([packedBatch(numbers(0, 3))])
+    await expect(task.drain()).rejects.toMatchObject({ code: 'EDQUOT' })
+    await task.drain()
+    expect(await commit()).toBe(3)
+    expect(await linesFrom(memory)).toEqual(numbers(0, 3))
+  })
+
   test('a disk that did not confirm a sync is not asked again: the task fails and the object is written anew', async () => {
     const memory = disk()
     const faulty = new FaultyFiles(memory)
