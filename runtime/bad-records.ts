@@ -1,5 +1,7 @@
+import type { Transaction } from '../broker/index.ts'
 import {
   type Clock,
+  decodeHeaders,
   errorCode,
   errorMessage,
   KtsError,
@@ -9,10 +11,11 @@ import {
   PackedWriter,
   RecordError,
 } from './api/index.ts'
+import { appendFitting } from './append-fitting.ts'
 import type { ConnectorCounters } from './counters.ts'
 
 /** Connect's stages, as its dead-letter headers name them. */
-export type Stage = 'TRANSFORMATION' | 'KEY_CONVERTER' | 'VALUE_CONVERTER' | 'TASK_PUT'
+export type Stage = 'TRANSFORMATION' | 'KEY_CONVERTER' | 'VALUE_CONVERTER' | 'KAFKA_PRODUCE' | 'TASK_PUT'
 
 /** The record as it came, before any stage touched it. */
 export interface Original {
@@ -23,6 +26,22 @@ export interface Original {
   readonly value: Uint8Array | null
   readonly headers: readonly PackedHeader[]
   readonly timestamp: number
+}
+
+/** Record `i` of a batch as it lies there. */
+export function originalAt(
+  records: PackedRecords,
+  i: number,
+  place: Pick<Original, 'topic' | 'partition' | 'offset'>,
+): Original {
+  const block = records.headerBlock(i)
+  return {
+    ...place,
+    key: records.key(i),
+    value: records.value(i),
+    headers: block === undefined ? [] : decodeHeaders(block),
+    timestamp: records.timestamp(i),
+  }
 }
 
 export interface BadRecordOptions {
@@ -53,8 +72,9 @@ export class BadRecords {
     this.#options = options
   }
 
-  get deadLetterTopic(): string | undefined {
-    return this.#options.deadLetterTopic
+  /** Of the dead letters gathered since the last `drain`. */
+  get bytes(): number {
+    return this.#letters.bytes
   }
 
   /** Returns when the record is taken care of, throws when it must fail the task. */
@@ -64,7 +84,7 @@ export class BadRecords {
     const wanted = error instanceof RecordError ? error.onError : undefined
     const onError = wanted ?? (tolerance === 'none' ? 'fail' : deadLetterTopic === undefined ? 'skip' : 'dead-letter')
     if (onError === 'fail') throw this.#failure(error, stage, original)
-    this.#note(error, stage, original)
+    this.#note(error, stage, describe(original))
     if (onError === 'skip') {
       counters.recordsSkipped++
       return
@@ -91,6 +111,18 @@ export class BadRecords {
     return letters
   }
 
+  /** Adds what `drain` answered to a transaction. A letter that its topic does not take is skipped where that is tolerated. */
+  async append(transaction: Transaction, letters: PackedRecords | undefined): Promise<void> {
+    const { deadLetterTopic, tolerance, counters } = this.#options
+    if (letters === undefined || deadLetterTopic === undefined) return
+    await appendFitting(transaction, { topic: deadLetterTopic, partition: 0, records: letters }, error => {
+      if (tolerance === 'none') throw error
+      counters.recordsDeadLettered--
+      counters.recordsSkipped++
+      this.#note(error, 'KAFKA_PRODUCE', 'a dead letter does not fit and is skipped')
+    })
+  }
+
   #failure(error: unknown, stage: Stage, original: Original): KtsError {
     return new KtsError(
       'RECORD_INVALID',
@@ -100,7 +132,7 @@ export class BadRecords {
     )
   }
 
-  #note(error: unknown, stage: Stage, original: Original): void {
+  #note(error: unknown, stage: Stage, what: string): void {
     if (!this.#options.logEnabled) return
     const now = this.#options.clock.monotonic()
     if (now - this.#loggedAt < LOG_INTERVAL_MS) {
@@ -110,7 +142,7 @@ export class BadRecords {
     const { connector, task, log } = this.#options
     log.warn(
       { connector, task, stage, ...(this.#unlogged > 0 && { alsoSince: this.#unlogged }) },
-      `bad record: ${describe(original)}: ${errorMessage(error)}`,
+      `bad record: ${what}: ${errorMessage(error)}`,
     )
     this.#loggedAt = now
     this.#unlogged = 0

@@ -17,6 +17,8 @@ import { type CountedBatch, originalOf, type SinkPipeline } from './sink-pipelin
 import type { TopicConverters } from './topics.ts'
 
 const IDLE_WAIT_MS = 250
+/** So many bytes of dead letters are committed before the interval is over: they wait in memory. */
+const LETTERS_BYTES_MAX = 8 << 20
 
 export interface SinkLoopParts {
   readonly connector: string
@@ -50,7 +52,7 @@ interface Owned {
  * read → converters → transforms → put; at intervals preCommit → {offsets, state} → commit.
  *
  * The next read is under way while a put runs. A retriable rejection of a put gives the task the same batches again and
- * reads nothing new.
+ * reads nothing new; preCommit and drain are asked again likewise.
  */
 export class SinkLoop {
   readonly #parts: SinkLoopParts
@@ -88,14 +90,16 @@ export class SinkLoop {
         // Only records may be read ahead: a change of assignment has to be dealt with first.
         if (event.kind === 'records') next = this.#poll()
         await this.#handle(event)
-        if (event.kind !== 'records') next = this.#poll()
         if (event.kind === 'idle' && this.#ending && (await this.#caughtUp())) {
-          await task.drain()
+          await this.#persist('drain', () => task.drain())
           await this.#commit()
-          await next
-          return 'finished'
+          // Another task may have left its partitions to this one meanwhile.
+          next = this.#poll()
+          if ((await next).kind === 'idle') return 'finished'
+          continue
         }
-        if (this.#parts.clock.monotonic() >= this.#commitAt) await this.#commit()
+        if (event.kind !== 'records') next = this.#poll()
+        if (this.#commitIsDue()) await this.#commit()
       }
       await next
       await this.#commit()
@@ -171,17 +175,27 @@ export class SinkLoop {
 
   /** Answers how many records of which batch the task refused for good. */
   async #put(batches: readonly CountedBatch[], read: readonly LogRecords[]): Promise<ReadonlyMap<number, number>> {
-    const { task, backoff, counters, log } = this.#parts
+    try {
+      await this.#persist('put', () => this.#parts.task.put(batches))
+      return new Map()
+    } catch (error) {
+      if (error instanceof RejectedRecords) return this.#reject(error, batches, read)
+      throw error
+    }
+  }
+
+  /** Does it again, with back-off, as long as what it fails with may pass and nobody wants the task to stop. */
+  async #persist<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const { backoff, counters, log } = this.#parts
     for (;;) {
       try {
-        await task.put(batches)
+        const result = await work()
         backoff.reset()
-        return new Map()
+        return result
       } catch (error) {
-        if (error instanceof RejectedRecords) return this.#reject(error, batches, read)
         if (reactionTo(error) !== 'retry' || this.#abort.signal.aborted) throw error
         counters.retries++
-        log.warn({ err: error }, 'put failed and is tried again')
+        log.warn({ err: error }, `${what} failed and is tried again`)
         if (!(await backoff.wait(this.#abort.signal))) throw error
       }
     }
@@ -198,15 +212,20 @@ export class SinkLoop {
     return counts
   }
 
+  #commitIsDue(): boolean {
+    const { clock, badRecords } = this.#parts
+    return clock.monotonic() >= this.#commitAt || badRecords.bytes >= LETTERS_BYTES_MAX
+  }
+
   async #commit(): Promise<void> {
     const { connector, task, reader, writer, badRecords, clock, commitIntervalMs } = this.#parts
-    const progress = await task.preCommit()
+    const progress = await this.#persist('preCommit', () => task.preCommit())
     const moved = progress.filter(p => p.offset !== undefined && p.offset > (this.#find(p)?.committed ?? p.offset))
     const states = progress.filter(p => p.state !== undefined && stringifyJson(p.state) !== this.#find(p)?.state)
     const letters = badRecords.drain()
     if (moved.length > 0 || states.length > 0 || letters !== undefined) {
       const transaction = await writer.begin()
-      if (letters !== undefined) await transaction.append(badRecords.deadLetterTopic!, 0, letters)
+      await badRecords.append(transaction, letters)
       transaction.offsets(
         reader.group,
         moved.map(({ topic, partition, offset }) => ({ topic, partition, offset: offset!, metadata: '' })),

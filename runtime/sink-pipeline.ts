@@ -1,6 +1,6 @@
 import type { LogRecords } from '../broker/index.ts'
-import { decodeHeaders, type PackedRecords, type SinkBatch, type SinkRecord, type Transform } from './api/index.ts'
-import type { BadRecords, Original, Stage } from './bad-records.ts'
+import type { PackedRecords, SinkBatch, SinkRecord, Transform } from './api/index.ts'
+import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
 import type { ConnectorCounters } from './counters.ts'
 import { unpackHeaders } from './source-pipeline.ts'
 import type { TopicConverters } from './topics.ts'
@@ -76,18 +76,8 @@ export class SinkPipeline {
 }
 
 /** The record as it lies in the log, for a dead letter. */
-export function originalOf(read: LogRecords, i: number): Original {
-  const { records, topic, partition } = read
-  const block = records.headerBlock(i)
-  return {
-    topic,
-    partition,
-    offset: records.offset(i),
-    key: records.key(i),
-    value: records.value(i),
-    headers: block === undefined ? [] : decodeHeaders(block),
-    timestamp: records.timestamp(i),
-  }
+export function originalOf({ records, topic, partition }: LogRecords, i: number): Original {
+  return originalAt(records, i, { topic, partition, offset: records.offset(i) })
 }
 
 /** Packed until a task asks for records. */

@@ -4,7 +4,7 @@ import { Backoff } from './backoff.ts'
 import type { SinkConfig } from './config/types.ts'
 import { SinkLoop, stateEntry } from './sink-loop.ts'
 import { SinkPipeline } from './sink-pipeline.ts'
-import { badRecordsOf, closeBoth, type RunParts, taskContext, writerId } from './source-run.ts'
+import { badRecordsOf, closeInTurn, type RunParts, taskContext, writerId } from './source-run.ts'
 import type { TaskRun } from './task-runner.ts'
 import { openTransforms } from './transform-chain.ts'
 
@@ -27,7 +27,8 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
     const task = await sink.connector.open(sink.options as never, taskContext(sink, parts, saveState))
     closing.unshift(task)
     const reader = await broker.subscribe(subscriptionOf(sink, parts.task))
-    closing.unshift(reader)
+    // Behind the task: its partitions go to another when it has let go of what it had open for them.
+    closing.splice(1, 0, reader)
     const badRecords = badRecordsOf(sink, parts)
     const loop = new SinkLoop({
       connector: sink.name,
@@ -49,10 +50,10 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
       run: () => loop.run(),
       stop: () => loop.stop(),
       end: () => loop.end(),
-      close: () => closeBoth(...closing),
+      close: () => closeInTurn(closing),
     }
   } catch (error) {
-    await closeBoth(...closing)
+    await closeInTurn(closing)
     throw error
   }
 }

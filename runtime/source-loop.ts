@@ -1,17 +1,28 @@
 import type { Broker, Checkpoint, Transaction, Writer } from '../broker/index.ts'
-import { type Clock, type Logger, type SourceCheckpoint, type SourceTask, sleep } from './api/index.ts'
-import type { BadRecords } from './bad-records.ts'
+import {
+  type Clock,
+  type Logger,
+  type PackedRecords,
+  type SourceCheckpoint,
+  type SourceTask,
+  sleep,
+} from './api/index.ts'
+import { type Append, appendFitting } from './append-fitting.ts'
+import { type BadRecords, originalAt } from './bad-records.ts'
 import type { ConnectorCounters } from './counters.ts'
-import type { Append, SourcePipeline } from './source-pipeline.ts'
+import type { SourcePipeline } from './source-pipeline.ts'
 
 const DISK_CHECK_MS = 1000
 
 /** One poll's records, ready for the log, and the positions behind them. */
 interface Gathered {
   readonly appends: readonly Append[]
+  readonly letters: PackedRecords | undefined
   readonly checkpoints: readonly SourceCheckpoint[]
   readonly records: number
   readonly bytes: number
+  /** With the dead letters. */
+  readonly held: number
 }
 
 interface OpenTransaction {
@@ -19,6 +30,7 @@ interface OpenTransaction {
   readonly checkpoints: SourceCheckpoint[]
   records: number
   bytes: number
+  held: number
 }
 
 export interface SourceLoopParts {
@@ -26,6 +38,8 @@ export interface SourceLoopParts {
   readonly task: SourceTask
   readonly pipeline: SourcePipeline
   readonly badRecords: BadRecords
+  /** Takes what the log refuses. Apart from the others: while it is appended, the next poll is being encoded. */
+  readonly refused: BadRecords
   readonly broker: Broker
   readonly writer: Writer
   readonly bufferBytesMax: number
@@ -45,7 +59,7 @@ export class SourceLoop {
   readonly #parts: SourceLoopParts
   readonly #abort = new AbortController()
   readonly #gathered: Gathered[] = []
-  #bytes = 0
+  #held = 0
   #records = 0
   #open: OpenTransaction | undefined
   #committing: Promise<void> | undefined
@@ -70,6 +84,8 @@ export class SourceLoop {
       this.#rethrow()
       return ended
     } finally {
+      // Also behind a failure of the source: what it gave before is committed, and nothing goes on behind its close.
+      await this.#committing
       this.#parts.counters.recordsInFlight -= this.#records
       this.#parts.counters.recordsAbandoned += this.#records
     }
@@ -92,21 +108,18 @@ export class SourceLoop {
     return 'stopped'
   }
 
-  #gather(encoded: readonly Append[], checkpoints: readonly SourceCheckpoint[]): void {
+  #gather(appends: readonly Append[], checkpoints: readonly SourceCheckpoint[]): void {
     const { badRecords, counters } = this.#parts
     const letters = badRecords.drain()
-    const appends =
-      letters === undefined
-        ? encoded
-        : [...encoded, { topic: badRecords.deadLetterTopic!, partition: 0, records: letters }]
     let bytes = 0
     let records = 0
-    for (const append of encoded) {
+    for (const append of appends) {
       bytes += append.records.size
       records += append.records.count
     }
-    this.#gathered.push({ appends, checkpoints, records, bytes })
-    this.#bytes += bytes
+    const held = bytes + (letters?.size ?? 0)
+    this.#gathered.push({ appends, letters, checkpoints, records, bytes, held })
+    this.#held += held
     this.#records += records
     counters.recordsInFlight += records
     this.#committing ??= this.#commitGathered()
@@ -118,7 +131,7 @@ export class SourceLoop {
    */
   async #room(): Promise<void> {
     const { broker, bufferBytesMax, clock, log } = this.#parts
-    while (this.#bytes >= bufferBytesMax && this.#committing !== undefined && !this.#abort.signal.aborted) {
+    while (this.#held >= bufferBytesMax && this.#committing !== undefined && !this.#abort.signal.aborted) {
       await new Promise<void>(resolve => {
         this.#wakeRoom = resolve
       })
@@ -135,7 +148,7 @@ export class SourceLoop {
   async #commitGathered(): Promise<void> {
     try {
       for (let lot = this.#gathered.splice(0); lot.length > 0; lot = this.#gathered.splice(0)) {
-        this.#open ??= { transaction: await this.#parts.writer.begin(), checkpoints: [], records: 0, bytes: 0 }
+        this.#open ??= { transaction: await this.#parts.writer.begin(), checkpoints: [], records: 0, bytes: 0, held: 0 }
         await this.#append(this.#open, lot)
         // A lot that ends inside an upstream transaction may not be resumed from: the rest of it joins this one.
         if (lot.at(-1)!.checkpoints.length > 0) await this.#commit(this.#open)
@@ -150,12 +163,28 @@ export class SourceLoop {
   }
 
   async #append(open: OpenTransaction, lot: readonly Gathered[]): Promise<void> {
-    for (const { appends, checkpoints, records, bytes } of lot) {
-      for (const append of appends) await open.transaction.append(append.topic, append.partition, append.records)
+    const { badRecords, refused } = this.#parts
+    for (const { appends, letters, checkpoints, records, bytes, held } of lot) {
       open.checkpoints.push(...checkpoints)
       open.records += records
       open.bytes += bytes
+      open.held += held
+      for (const append of appends) await this.#appendOne(open, append)
+      await badRecords.append(open.transaction, letters)
     }
+    await refused.append(open.transaction, refused.drain())
+  }
+
+  async #appendOne(open: OpenTransaction, append: Append): Promise<void> {
+    const { refused, counters } = this.#parts
+    const { topic, partition } = append
+    await appendFitting(open.transaction, append, (error, records, i) => {
+      refused.take(error, 'KAFKA_PRODUCE', originalAt(records, i, { topic, partition, offset: undefined }))
+      open.records--
+      open.bytes -= records.slice(i, i + 1).size
+      this.#records--
+      counters.recordsInFlight--
+    })
   }
 
   async #commit(open: OpenTransaction): Promise<void> {
@@ -165,7 +194,7 @@ export class SourceLoop {
     )
     await open.transaction.commit()
     this.#open = undefined
-    this.#bytes -= open.bytes
+    this.#held -= open.held
     this.#records -= open.records
     counters.recordsInFlight -= open.records
     counters.recordsLogged += open.records

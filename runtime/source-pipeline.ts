@@ -10,18 +10,12 @@ import {
   stringifyJson,
   type Transform,
 } from './api/index.ts'
-import type { BadRecords, Original, Stage } from './bad-records.ts'
+import type { Append } from './append-fitting.ts'
+import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
 import type { SourceConfig } from './config/types.ts'
 import type { ConnectorCounters } from './counters.ts'
 import type { Partitioner } from './partitioner.ts'
 import type { TopicConverters, Topics } from './topics.ts'
-
-/** Encoded records of one partition, in order. */
-export interface Append {
-  readonly topic: string
-  readonly partition: number
-  readonly records: PackedRecords
-}
 
 /** Records of one topic on their way, in the order of first appearance. */
 interface Outgoing {
@@ -189,17 +183,7 @@ function headerBytes(value: unknown): Uint8Array | null {
 
 function originalOf(part: SourcePart, i: number, record: ConnectRecord): Original {
   if (part.kind === 'packed') {
-    const { packed, topic, partition } = part
-    const block = packed.headerBlock(i)
-    return {
-      topic,
-      partition,
-      offset: undefined,
-      key: packed.key(i),
-      value: packed.value(i),
-      headers: block === undefined ? [] : decodeHeaders(block),
-      timestamp: packed.timestamp(i),
-    }
+    return originalAt(part.packed, i, { topic: part.topic, partition: part.partition, offset: undefined })
   }
   return {
     topic: record.topic,

@@ -51,6 +51,7 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
       task,
       pipeline,
       badRecords,
+      refused: badRecordsOf(source, parts),
       broker,
       writer,
       bufferBytesMax: config.worker['source.buffer.bytes'],
@@ -61,7 +62,7 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
     return {
       run: () => loop.run(),
       stop: () => loop.stop(),
-      close: () => closeBoth(task, writer),
+      close: () => closeInTurn([task, writer]),
     }
   } catch (error) {
     await writer.close()
@@ -109,10 +110,11 @@ export function taskContext(
   }
 }
 
-/** Closes both, the second even when the first fails. */
-export async function closeBoth(...parts: readonly { close(): Promise<void> }[]): Promise<void> {
-  const results = await Promise.allSettled(parts.map(part => part.close()))
-  for (const result of results) if (result.status === 'rejected') throw result.reason
+/** Closes one after the other, each even when one before it fails; rejects with the first failure then. */
+export async function closeInTurn(parts: readonly { close(): Promise<void> }[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const part of parts) await part.close().catch(error => failures.push(error))
+  if (failures.length > 0) throw failures[0]
 }
 
 const noState: TaskContext['saveState'] = async () => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Clock, errorCode, errorMessage, type Logger, type Random, reactionTo } from './api/index.ts'
 import { Backoff } from './backoff.ts'
 import type { ConnectorCounters } from './counters.ts'
@@ -48,6 +49,8 @@ export class TaskRunner {
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts
     this.id = parts.id
+    // Many requests of a task may listen at once, which is no leak.
+    setMaxListeners(0, this.#abort.signal)
     this.#backoff = new Backoff(parts.backoffMs, parts.backoffMaxMs, parts.clock, parts.random)
   }
 

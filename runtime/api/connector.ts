@@ -88,7 +88,10 @@ export interface SinkConnector<S extends OptionSpecs = OptionSpecs> {
   check?(options: OptionValues<S>, context: CheckContext): Promise<void>
 }
 
-/** Calls never overlap. Order: put, then preCommit, then the commit of what it answered. */
+/**
+ * Calls never overlap. Order: put, then preCommit, then the commit of what it answered. What put, preCommit or drain
+ * rejects with a retriable code is called again, with back-off.
+ */
 export interface SinkTask {
   /** Partitions this task now has, each with what the task itself last saved for it. */
   open(partitions: readonly OpenPartition[]): Promise<void>

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest'
+import { FaultyFiles } from '../../base/faulty-files.ts'
+import { KtsError, nodeFiles, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
+import { Worker } from '../../runtime/worker.ts'
+import { readAll } from '../support/broker-drivers.ts'
+import { openAsNewProcess } from '../support/embedded.ts'
+import { countingSource, testTransform } from '../support/runtime-connectors.ts'
+import { sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
+
+test('a source that fails while a commit is under way has that commit in full, told and counted', async () => {
+  const files = new FaultyFiles(new MemoryFiles(new SeededRandom(1)))
+  const broker = await openAsNewProcess({ files })
+  await broker.ensureTopic({ name: 'numbers', configs: {} })
+  let go = () => {}
+  const source = countingSource('numbers', 100)
+  const isTopic = (path: string) => path.includes('/numbers-0/')
+  files.fail({ call: 'datasync', path: isTopic, until: new Promise<void>(resolve => (go = resolve)) })
+  const syncs = files.count('datasync')
+  source.beforePoll = async position => {
+    if (position < 10) return
+    await expect.poll(() => files.count('datasync')).toBeGreaterThan(syncs)
+    setTimeout(go, 20)
+    throw new KtsError('CONFIG_INVALID', 'upstream is gone for good')
+  }
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector)], []), environment)
+  await worker.finished
+  const { counters, state } = (await worker.status()).connectors[0]!
+  expect([state, source.committed]).toEqual(['FAILED', [10]])
+  expect(counters).toMatchObject({ recordsLogged: 10, recordsInFlight: 0, recordsAbandoned: 0 })
+  expect(await readAll(broker, 'numbers', 0)).toHaveLength(10)
+  expect(await broker.checkpoints('counting')).toMatchObject([{ value: { next: 10 } }])
+  await broker.close()
+})
+
+test('a source of nothing but bad records waits for its dead letters to be committed, too', async () => {
+  const files = new FaultyFiles(new MemoryFiles(new SeededRandom(1)))
+  const broker = await openAsNewProcess({ files })
+  await broker.ensureTopic({ name: 'dead', configs: {} })
+  let go = () => {}
+  const isTopic = (path: string) => path.includes('/dead-0/')
+  files.fail({ call: 'datasync', path: isTopic, until: new Promise<void>(resolve => (go = resolve)) })
+  // Each record is 100 kB of dead letter, and the buffer 1 MiB: the 11th poll has to wait.
+  const source = countingSource('numbers', 40, 1)
+  const name = 'n'.repeat(100_000)
+  const fails = testTransform(() => {
+    throw new Error(name)
+  })
+  let polls = 0
+  source.beforePoll = () => void polls++
+  const letters = { 'errors.tolerance': 'all', 'errors.deadletterqueue.topic.name': 'dead' } as const
+  const config = workerConfig([sourceConfig(source.connector, {}, letters, [transformConfig(fails)])], [])
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(config, environment)
+  await expect.poll(() => polls).toBeGreaterThanOrEqual(11)
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  expect(polls).toBe(11)
+  go()
+  await worker.finished
+  expect(await readAll(broker, 'dead', 0)).toHaveLength(40)
+  await broker.close()
+})
