@@ -188,7 +188,7 @@ export type ReaderEvent =
 
 /**
  * Gives the bytes of what was read back to the engine, which uses them again: nothing may look at the batches afterwards.
- * Need not be called.
+ * Need not be called; further calls do nothing.
  */
 export type Release = () => void
 

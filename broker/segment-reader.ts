@@ -106,7 +106,12 @@ export async function readSegment(
   const { bytesMax, readAhead } = options
   const read = (from: number) => readChunk(segment, from, end, bytesMax, readAhead.pool)
   const chunk = (await readAhead.take(segment, position, bytesMax)) ?? (await read(position))
-  const release = () => readAhead.pool.give(chunk)
+  let held: Buffer | undefined = chunk
+  const release = () => {
+    // Once: by the second call the bytes may be someone else's.
+    if (held !== undefined) readAhead.pool.give(held)
+    held = undefined
+  }
   const next = position + wholeBytes(chunk, chunk.length)
   // Whoever takes large pieces is on the way through the log: the next one comes while this one is worked on.
   if (next < end && next - position >= bytesMax / 2) readAhead.start(segment, next, bytesMax, () => read(next))

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { FaultyFiles } from '../../base/faulty-files.ts'
-import type { FileHandle, Files } from '../../base/files.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import { SeededRandom } from '../../base/random.ts'
 import { lines, write } from '../support/broker-drivers.ts'
 import { openAsNewProcess } from '../support/embedded.ts'
+import { watchHandles } from '../support/watch-handles.ts'
 
 test('a read that is under way while the broker closes leaves no file open', async () => {
   const memory = new MemoryFiles(new SeededRandom(1))
@@ -27,23 +27,6 @@ test('a read that is under way while the broker closes leaves no file open', asy
   await Promise.all([read, closing])
   expect(open.size).toBe(0)
 })
-
-/** The handles that are open now. */
-function watchHandles(files: Files): ReadonlySet<FileHandle> {
-  const handles = new Set<FileHandle>()
-  const open = files.open.bind(files)
-  files.open = async (path, mode) => {
-    const handle = await open(path, mode)
-    const close = handle.close.bind(handle)
-    handle.close = async () => {
-      handles.delete(handle)
-      await close()
-    }
-    handles.add(handle)
-    return handle
-  }
-  return handles
-}
 
 test('a wait for records ends when the broker closes', async () => {
   const broker = await openAsNewProcess({ files: new MemoryFiles(new SeededRandom(1)) })
