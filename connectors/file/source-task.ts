@@ -45,6 +45,8 @@ export class FileSourceTask implements SourceTask {
   readonly #uncommitted: SourceBatch[] = []
   #nextLookAt = Number.NEGATIVE_INFINITY
   #earliestLookAt = Number.NEGATIVE_INFINITY
+  /** What the last look took. */
+  #lookMs = 0
   #sayStarted: boolean
   #sawFiles: boolean
   #wake: (() => void) | undefined
@@ -114,7 +116,9 @@ export class FileSourceTask implements SourceTask {
     await this.#set.settle(found)
     this.#watches.set(this.#set.directories(found))
     const end = clock.monotonic()
-    this.#earliestLookAt = end + Math.max(LOOK_GAP_MS, (end - start) * LOOK_SHARE)
+    // The shorter of the last two: a start compares every file, and a rotation moves many, but the next look need not wait.
+    this.#earliestLookAt = end + Math.max(LOOK_GAP_MS, Math.min(end - start, this.#lookMs) * LOOK_SHARE)
+    this.#lookMs = end - start
     this.#nextLookAt = Math.max(this.#earliestLookAt, end + this.#options['poll.interval.ms'])
     if (this.#set.size > 0) this.#sawFiles = true
     this.#context.report({ files: this.#set.size })

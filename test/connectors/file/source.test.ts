@@ -462,6 +462,23 @@ describe('identity', () => {
     expect(tail.lines).toContain('hello')
   })
 
+  it('finds a new file soon, however long the first look took', async () => {
+    await write.append(LOG, 'one\n')
+    let slow = true
+    const slowFiles = new FaultyFiles(files, async call => {
+      if (call !== 'stat' || !slow) return
+      slow = false
+      await clock.advance(5000)
+    })
+    const tail = new Tail({ paths: ['/logs/*.log'] }, { files: slowFiles, clock })
+    await tail.start()
+    await tail.drain()
+    const start = clock.monotonic()
+    await write.append('/logs/new.log', 'two\n')
+    while (tail.lines.length < 2) await tail.poll()
+    expect(clock.monotonic() - start).toBeLessThan(5000)
+  })
+
   it('follows hundreds more files than it keeps open', async () => {
     const names = Array.from({ length: 400 }, (_, i) => `/logs/${i}.log`)
     for (const name of names) await write.append(name, `${name} 1\n`)
