@@ -116,7 +116,7 @@ export class FileSet {
     const listing = new Listing(this.#parts.files)
     for (const file of replaced) await this.replaced(file, listing)
     await this.#admitBetween(listing)
-    for (const file of found.files) if (!this.#byKey.has(keyOf(file.stat))) await this.#admit(file)
+    for (const file of found.files) if (!this.#follows(file)) await this.#admit(file)
     this.#fromEnd = false
     this.#forgetLost()
     this.#byCurrentPath = new Map([...this.#files].map(file => [file.currentPath ?? '', file]))
@@ -159,6 +159,11 @@ export class FileSet {
     for (const file of this.#files) await file.close()
   }
 
+  /** A file that went on in a copy has another inode since then, and its old one may be given to any other. */
+  #follows({ stat }: FoundFile): boolean {
+    return this.#byKey.get(keyOf(stat))?.key === keyOf(stat)
+  }
+
   /** Where the file is now, by its inode. */
   async #placeOf(
     file: TailedFile,
@@ -194,7 +199,7 @@ export class FileSet {
       const siblings = await this.#siblings(path, listing)
       for (const sibling of siblings.reverse()) {
         const { size, mtimeMs } = sibling.stat
-        if (size === 0 || mtimeMs < Math.min(oldestFresh, newest) || this.#byKey.has(keyOf(sibling.stat))) continue
+        if (size === 0 || mtimeMs < Math.min(oldestFresh, newest) || this.#follows(sibling)) continue
         if (ROTATION_SUFFIX.test(sibling.path.slice(path.length))) await this.#admit(sibling, path)
       }
     }
@@ -262,7 +267,7 @@ export class FileSet {
     for (const sibling of await this.#siblings(file.path, listing)) {
       const { size, mtimeMs } = sibling.stat
       // A copy is no older than what it copies; what is followed already is no copy.
-      if (size < file.offset || mtimeMs < file.mtimeMs || this.#byKey.has(keyOf(sibling.stat))) continue
+      if (size < file.offset || mtimeMs < file.mtimeMs || this.#follows(sibling)) continue
       if ((await this.#attach(file, sibling.path)) !== 'same') continue
       if (sibling.path !== file.path) this.#setRotated(file, mtimeMs)
       this.#byKey.set(file.key, file)
