@@ -6,13 +6,14 @@ import { loadPipeline, startConfig } from './compose.ts'
 import { exitCodeOf, failureLines, Reported } from './failure.ts'
 import { packageRoot } from './package-root.ts'
 import { openProgress } from './progress.ts'
-import { runPipeline } from './run-pipeline.ts'
+import { runPipeline, stopSignal } from './run-pipeline.ts'
 
 /** `npm start`: configs/quickstart.yaml, beside a generator that keeps one of its two logs growing. */
 async function quickstart(): Promise<void> {
   const folder = fileURLToPath(new URL('configs/', packageRoot()))
   const config = await loadPipeline([`${folder}quickstart.yaml`])
   const progress = openProgress('info')
+  const stopping = stopSignal(progress)
   const stop = new AbortController()
   const growing = growAccessLog(`${folder}quickstart/growing.log`, LINES_PER_SECOND, {
     random: systemRandom,
@@ -27,7 +28,7 @@ async function quickstart(): Promise<void> {
   )
   progress.log.info({ status: `npx kts-connect status -f ${folder}quickstart.yaml` }, 'from another shell')
   try {
-    await runPipeline(pipeline, progress)
+    await runPipeline(pipeline, progress, stopping)
   } finally {
     stop.abort()
     await growing

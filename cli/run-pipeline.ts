@@ -7,15 +7,21 @@ import { onStopSignal } from './signals.ts'
 
 const LOOK_MS = 1000
 
-/** Shows how it goes until the end; rejects with Reported when a connector has failed for good and nothing is left. */
-export async function runPipeline(pipeline: Pipeline, progress: Progress): Promise<void> {
-  const ending = new AbortController()
-  let bySignal = false
+/** Aborted by the first signal. Asked for before a pipeline is started: a log that has to be checked may take a while. */
+export function stopSignal(progress: Progress): AbortSignal {
+  const stopping = new AbortController()
   onStopSignal(signal => {
-    bySignal = true
     progress.log.info({ signal }, 'stopping: draining and committing; a second signal stops at once')
-    ending.abort()
+    stopping.abort()
   })
+  return stopping.signal
+}
+
+/** Shows how it goes until the end or `stopping`; rejects with Reported when a connector has failed for good and nothing is left. */
+export async function runPipeline(pipeline: Pipeline, progress: Progress, stopping: AbortSignal): Promise<void> {
+  const ending = new AbortController()
+  if (stopping.aborted) ending.abort()
+  stopping.addEventListener('abort', () => ending.abort())
   void pipeline.finished.then(() => ending.abort())
   while (!ending.signal.aborted) {
     await pipeline.status().then(
@@ -28,8 +34,8 @@ export async function runPipeline(pipeline: Pipeline, progress: Progress): Promi
   progress.end(status)
   const failed = status.connectors.filter(connector => connector.state === 'FAILED')
   for (const connector of failed) progress.log.error(...failure(connector))
-  if (failed.length > 0 && !bySignal) throw new Reported(EXIT_FAILED)
-  progress.log.info({}, bySignal ? 'stopped' : 'finished: everything was read and delivered')
+  if (failed.length > 0 && !stopping.aborted) throw new Reported(EXIT_FAILED)
+  progress.log.info({}, stopping.aborted ? 'stopped' : 'finished: everything was read and delivered')
 }
 
 function failure({ name, tasks }: ConnectorStatus): [object, string] {

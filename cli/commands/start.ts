@@ -2,7 +2,7 @@ import { formatProblem } from '../../runtime/index.ts'
 import { loadPipeline, startConfig } from '../compose.ts'
 import type { LogLevel } from '../log.ts'
 import { openProgress } from '../progress.ts'
-import { runPipeline } from '../run-pipeline.ts'
+import { runPipeline, stopSignal } from '../run-pipeline.ts'
 
 export interface StartOptions {
   readonly dataDir?: string
@@ -13,12 +13,11 @@ export interface StartOptions {
 export async function start(files: readonly string[], options: StartOptions): Promise<void> {
   const config = await loadPipeline(files, { dataDir: options.dataDir })
   const progress = openProgress(options.logLevel)
+  const stopping = stopSignal(progress)
   for (const warning of config.warnings) progress.log.warn({}, formatProblem(warning))
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
   const pipeline = await startConfig(config, progress.log)
-  const running = runPipeline(pipeline, progress)
-  // Said last: who reads it may send a signal at once, and by now somebody listens.
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
-  await running
+  await runPipeline(pipeline, progress, stopping)
 }

@@ -106,6 +106,22 @@ it('a second signal ends a stop that hangs, with the code of the signal', async 
   expect((await worker.ended).code).toBe(143)
 })
 
+it('a signal while the log is being opened is a graceful stop, too', async () => {
+  await writeFile(join(folder, 'in.txt'), 'a\n')
+  await writeFile(
+    join(folder, 'p.yaml'),
+    'name: p\nworker: { rest.port: 0 }\ntopics: { t: { flush.ms: 1 } }\n' +
+      'sources:\n  lines: { type: file, paths: [in.txt], topic: t }\n',
+  )
+  worker = new RunningCli(['start', 'p.yaml'], { cwd: folder })
+  // A warning about the configuration comes before anything is opened.
+  await worker.said(/flush\.ms/)
+  worker.signal('SIGTERM')
+  const { code, stdout } = await worker.ended
+  expect(stdout).toMatch(/"message":"stopped"/)
+  expect(code).toBe(0)
+})
+
 describe.skipIf(process.getuid?.() !== 0)('as a user without rights', () => {
   beforeEach(async () => {
     await writeFile(
