@@ -146,6 +146,7 @@ function parseList(
   const texts: string[] = []
   const items = node.kind === 'list' ? node.items : [node]
   for (const [i, item] of items.entries()) {
+    if (item.kind === 'empty' && item.broken === true) return { value: undefined }
     if (item.kind !== 'scalar') return { problem: `expected text in position ${i + 1}, got ${describeNode(item)}` }
     const text = textOf(item, spec, context)
     if ('problem' in text) return text

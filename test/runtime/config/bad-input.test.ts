@@ -123,6 +123,11 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['/p/a.yaml:5:12 sources.a.paths: expected a value, got "*.log", an alias without its anchor; quote this: "*.log"'],
   ],
   [
+    'an unquoted * in a list',
+    'sources:\n  a:\n    type: file\n    topic: t\n    paths:\n      - *.log\n',
+    ['/p/a.yaml:6:9 sources.a.paths: expected a value, got "*.log", an alias without its anchor; quote this: "*.log"'],
+  ],
+  [
     'an unquoted cron line',
     'x-cron: */5 * * * *\n',
     ['/p/a.yaml:1:13 expected a value that YAML can read; quote this: "*/5 * * * *"'],
