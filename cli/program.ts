@@ -42,7 +42,7 @@ function addPipelineCommands(program: Command): void {
     .command('start')
     .description('run pipelines until everything is read, or until Ctrl-C')
     .argument('<files...>', 'pipeline files, or folders of them')
-    .option('--data-dir <dir>', 'where the log lies (default: .kts-connect beside the first file)')
+    .option('--data-dir <dir>', 'where the log lies (default: .kts-connect beside the first file)', folder)
     .addOption(
       new Option('--log-level <level>', 'least important lines shown')
         .choices(['debug', 'info', 'warn', 'error'])
@@ -134,11 +134,17 @@ const PRODUCE = [
 const STOPPED = `
 Works on the log of a stopped worker too; it ends at the end then.`
 
+/** An unset shell variable must not put the log into the current folder. */
+function folder(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a folder, got nothing.')
+  return text
+}
+
 /** The ways to say which worker is meant. */
 function forWorker(command: Command): Command {
   return command
     .option('-f, --file <file>', 'the pipeline file it was started with')
-    .option('--data-dir <dir>', 'its data directory (default: .kts-connect in the current folder)')
+    .option('--data-dir <dir>', 'its data directory (default: .kts-connect in the current folder)', folder)
     .option('--url <url>', 'its REST address')
 }
 

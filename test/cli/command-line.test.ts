@@ -82,6 +82,7 @@ describe('arguments', () => {
     [['init', 'nope'], /no example "nope"; there is: .*nginx-to-s3/],
     [['status'], /no log at .*-f pipeline.yaml/],
     [['start', 'missing.yaml'], /missing\.yaml/],
+    [['start', 'missing.yaml', '--data-dir', ''], /--data-dir.* Expected a folder, got nothing/],
   ])('%j is answered with what to do, and 2', async (args, message) => {
     const { code, stdout, stderr } = await cli(...args)
     expect(stderr).toMatch(message)
