@@ -153,6 +153,10 @@ async function create(files: Files, path: string, record: OwnerRecord): Promise<
   try {
     await file.write([encode(record)], 0)
     await file.datasync()
+  } catch (error) {
+    // Left behind, it would look like a process that is just taking the directory. What failed is the better cause.
+    await files.unlink(path).catch(() => undefined)
+    throw error
   } finally {
     await file.close()
   }

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { FaultyFiles } from '../../base/faulty-files.ts'
 import { type Clock, ManualClock, nodeFiles, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import { type Processes, type ProcessIdentity, systemProcesses } from '../../base/process-info.ts'
@@ -42,6 +43,17 @@ describe('the owner of a data directory', () => {
     await owner.release()
     expect(await readOwner(files, DIR)).toBeUndefined()
     expect(await owners()).toEqual([])
+  })
+
+  test('that could not be written down leaves nothing behind: the next start is not in its way', async () => {
+    const full = new FaultyFiles(files)
+    full.fail({ call: 'write', error: 'ENOSPC', partialBytes: 3 })
+    const taking = () =>
+      Owner.take({ files: full, directory: META, clock, processes: processes(ME), logger: silentLogger })
+    expect(await rejection(taking())).toMatchObject({ code: 'ENOSPC' })
+    expect(await owners()).toEqual([])
+    await taking()
+    expect(await readOwner(files, DIR)).toMatchObject({ pid: 10 })
   })
 
   test('that lives is not replaced, and is named by its pid', async () => {
