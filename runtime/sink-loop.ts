@@ -61,6 +61,8 @@ export class SinkLoop {
   #waiting = new AbortController()
   readonly #owned = new Map<string, Owned>()
   #ending = false
+  /** At the end something is still to come: polls wait for it. */
+  #lagging = false
   #commitAt: number
 
   constructor(parts: SinkLoopParts) {
@@ -98,6 +100,7 @@ export class SinkLoop {
           if ((await next).kind === 'idle') return 'finished'
           continue
         }
+        this.#lagging = event.kind === 'idle' && this.#ending
         if (event.kind !== 'records') next = this.#poll()
         if (this.#commitIsDue()) await this.#commit()
       }
@@ -113,7 +116,8 @@ export class SinkLoop {
   #poll(): Promise<ReaderEvent> {
     this.#waiting = new AbortController()
     const untilCommitMs = Math.max(0, this.#commitAt - this.#parts.clock.monotonic())
-    const waitMs = this.#ending || this.#abort.signal.aborted ? 0 : Math.min(IDLE_WAIT_MS, untilCommitMs)
+    const atOnce = (this.#ending && !this.#lagging) || this.#abort.signal.aborted
+    const waitMs = atOnce ? 0 : Math.min(IDLE_WAIT_MS, untilCommitMs)
     const event = this.#parts.reader.poll(waitMs, this.#waiting.signal)
     event.catch(() => undefined)
     return event

@@ -26,6 +26,7 @@ const REACTIONS: Readonly<Record<string, Reaction>> = {
   EPIPE: 'retry',
   ETIMEDOUT: 'retry',
   EAI_AGAIN: 'retry',
+  TRANSACTION_TOO_LARGE: 'stop',
   OFFSET_OUT_OF_RANGE: 'stop',
   CORRUPT_MESSAGE: 'stop',
   CONFIG_INVALID: 'stop',
