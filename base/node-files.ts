@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { realpath, rename, rm, statfs, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { FileHandle, FileStat, Files, OpenMode, Watcher } from './files.ts'
 
 // Windows lacks the two flags that keep an open from waiting and from following a planted link.
@@ -35,7 +36,7 @@ export const nodeFiles: Files = {
 
   stat: path => call<fs.BigIntStats>(done => fs.stat(path, { bigint: true }, done)).then(toFileStat),
   list: directory => call<string[]>(done => fs.readdir(directory, done)),
-  mkdir: directory => call(done => fs.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }, e => done(e))),
+  mkdir: makeDirectories,
   rename,
   unlink,
   removeTree: path => rm(path, { recursive: true, force: true }),
@@ -57,6 +58,29 @@ export const nodeFiles: Files = {
   },
 
   watch,
+}
+
+/**
+ * Level by level: Node's own recursion never ends where the system says ENOENT below a directory that is there, as it does
+ * in /proc.
+ */
+async function makeDirectories(directory: string): Promise<void> {
+  const make = () => call(done => fs.mkdir(directory, DIRECTORY_MODE, e => done(e)))
+  try {
+    await make()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && dirname(directory) !== directory) {
+      await makeDirectories(dirname(directory))
+      // Made by another in the meantime is as good.
+      await make().catch(async again => refuseUnlessDirectory(directory, again))
+    } else await refuseUnlessDirectory(directory, error)
+  }
+}
+
+async function refuseUnlessDirectory(path: string, error: unknown): Promise<void> {
+  const { code } = error as NodeJS.ErrnoException
+  if (code !== 'EEXIST' || (await nodeFiles.stat(path)).kind !== 'directory') throw error
 }
 
 type Done<T> = (error: NodeJS.ErrnoException | null, result?: T) => void

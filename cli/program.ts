@@ -132,7 +132,7 @@ const PRODUCE = [
 ]
 
 const STOPPED = `
-Works on the log of a stopped worker too; it ends at the end then.`
+Works on the log of a stopped worker too; there is nothing to wait for then.`
 
 /** An unset shell variable must not put the log into the current folder. */
 function folder(text: string): string {

@@ -50,6 +50,7 @@ async function buildApp(options: ConnectRoutesOptions): Promise<FastifyInstance>
     bodyLimit: BODY_BYTES_MAX,
     // A slow sender holds a connection this long, not for ever.
     requestTimeout: 30_000,
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5000 },
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
     frameworkErrors: (_error, _request, reply: FastifyReply) => {

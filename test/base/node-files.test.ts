@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { nodeFiles } from '../../base/node-files.ts'
@@ -53,6 +53,13 @@ describe('node files', () => {
     }
     expect(readdirSync(directory)).not.toContain('nowhere')
   })
+
+  it.runIf(existsSync('/proc/self'))(
+    'a folder that the system will not make is an error, not a wait without end',
+    async () => {
+      await expect(nodeFiles.mkdir('/proc/kts-connect/deep')).rejects.toMatchObject({ code: 'ENOENT' })
+    },
+  )
 
   it('files and directories are for their owner alone', async () => {
     await nodeFiles.mkdir(`${directory}/private/deep`)
