@@ -13,6 +13,8 @@ import type { ConnectorCounters } from './counters.ts'
 import type { SourcePipeline } from './source-pipeline.ts'
 
 const DISK_CHECK_MS = 1000
+/** Where each record begins and ends: what an empty line costs, too. */
+const POSITION_BYTES = 8
 
 /** One poll's records, ready for the log, and the positions behind them. */
 interface Gathered {
@@ -21,7 +23,7 @@ interface Gathered {
   readonly checkpoints: readonly SourceCheckpoint[]
   readonly records: number
   readonly bytes: number
-  /** With the dead letters. */
+  /** With the positions and the dead letters. */
   readonly held: number
 }
 
@@ -117,7 +119,7 @@ export class SourceLoop {
       bytes += append.records.size
       records += append.records.count
     }
-    const held = bytes + (letters?.size ?? 0)
+    const held = bytes + records * POSITION_BYTES + (letters?.size ?? 0)
     this.#gathered.push({ appends, letters, checkpoints, records, bytes, held })
     this.#held += held
     this.#records += records
