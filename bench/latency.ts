@@ -11,7 +11,10 @@ const RUN_MS = 4000
 const TICK_MS = 2
 const SYNC_BLOCK_BYTES = 64 << 10
 
-/** File append → readable (fsynced) in the log at 50,000 lines a second, against our own 64 KB write + fdatasync. */
+/**
+ * File append → readable (fsynced) in the log at 50,000 lines a second, against our own 64 KB write + fdatasync. The same
+ * lines are appended beside both: a file system that orders its journal makes every sync wait for other files' data, too.
+ */
 function latency(percentile: number, must: number, goal: number): Bench {
   return {
     name: `latency-p${percentile}`,
@@ -46,23 +49,7 @@ async function tailLatencies({ directory }: BenchContext, run: number): Promise<
   const pipeline = await openWorker(yaml, join(directory, `latency-data-${run}`))
   const stop = new AbortController()
   const reading = readLatencies(pipeline.broker, stop.signal)
-  const random = new SeededRandom(run + 1)
-  const tails = Array.from({ length: 1000 }, () => accessLogLine(random, 0))
-  const perTick = (LINES_PER_SECOND * TICK_MS) / 1000
-  const started = performance.now()
-  for (let tick = 0; performance.now() - started < RUN_MS; tick++) {
-    const now = performance.now()
-    await appendFile(
-      input,
-      tails
-        .slice(0, perTick)
-        .map(tail => `${now} ${tail}\n`)
-        .join(''),
-    )
-    const due = started + (tick + 1) * TICK_MS
-    const wait = due - performance.now()
-    if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
-  }
+  await appendLines(input)
   await new Promise(resolve => setTimeout(resolve, 200))
   stop.abort()
   const latencies = await reading
@@ -92,16 +79,34 @@ async function readLatencies(broker: Broker, signal: AbortSignal): Promise<numbe
   return latencies
 }
 
+/** Appends lines that begin with their time, `LINES_PER_SECOND` of them, for `RUN_MS`. */
+async function appendLines(file: string): Promise<void> {
+  const random = new SeededRandom(1)
+  const tails = Array.from({ length: (LINES_PER_SECOND * TICK_MS) / 1000 }, () => accessLogLine(random, 0))
+  const started = performance.now()
+  for (let tick = 0; performance.now() - started < RUN_MS; tick++) {
+    const now = performance.now()
+    await appendFile(file, tails.map(tail => `${now} ${tail}\n`).join(''))
+    const wait = started + (tick + 1) * TICK_MS - performance.now()
+    if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
+  }
+}
+
 async function syncLatencies({ directory }: BenchContext): Promise<number[]> {
   const file = await open(join(directory, 'sync.bin'), 'w')
   const block = Buffer.alloc(SYNC_BLOCK_BYTES, 'x')
   const latencies: number[] = []
-  for (let i = 0; i < 1000; i++) {
+  let appending = true
+  const appended = appendLines(join(directory, 'beside.log')).finally(() => {
+    appending = false
+  })
+  while (appending) {
     const started = performance.now()
     await file.write(block)
     await file.datasync()
     latencies.push(performance.now() - started)
   }
+  await appended
   await file.close()
   return latencies
 }
