@@ -75,6 +75,7 @@ async function readLatencies(broker: Broker, signal: AbortSignal): Promise<numbe
       }
       offset = nextOffset
     }
+    read.release()
   }
   return latencies
 }

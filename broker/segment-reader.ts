@@ -18,6 +18,9 @@ import type { Hole, Segment } from './segment.ts'
 /** What is read at once while looking for the batch of an offset, to have its header at least. */
 const READ_BYTES_MIN = 4 << 10
 
+/** Smaller pieces get memory of their size: readers at the end of the log take many, and not all give them back. */
+const POOLED_BYTES_MIN = 256 << 10
+
 export interface SegmentRead {
   readonly batches: PackedRecords[]
   /** Where reading goes on. */
@@ -158,7 +161,7 @@ async function batchHolds(
  */
 async function readChunk(segment: Segment, position: number, end: number, bytesMax: number, pool: BufferPool) {
   const wanted = Math.min(Math.max(bytesMax, READ_BYTES_MIN), end - position)
-  const chunk = pool.take(wanted)
+  const chunk = wanted < POOLED_BYTES_MIN ? Buffer.allocUnsafeSlow(wanted) : pool.take(wanted)
   const length = await segment.store.read(chunk, 0, wanted, position)
   const whole = wholeBytes(chunk, length)
   if (whole > wanted / 2 || length - whole < BATCH_HEADER_BYTES || !batchIsSane(chunk, whole)) {
