@@ -133,7 +133,7 @@ describe('each rule bites', () => {
 
   it.each([
     ['package-lock.json', `"resolved": "${'ht'}tps://example.test/a.tgz"`],
-    ['README.md', `from ${'registry'}.npmjs.org`],
+    ['README.md', `from ${'registry'}.${'npmjs'}.org`],
     ['README.md', `see ${'/wo'}rk/shared/data`],
     ['docs/a.md', `cp ${'/tmp'}/setup/x .`],
     ['.npmrc', 'registry=https://npm.corp.example/'],
