@@ -15,10 +15,7 @@ const MAGIC = 2
 
 const COMPRESSION_MASK = 0x07
 const LOG_APPEND_TIME = 0x08
-const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
-/** Set by compaction: the base timestamp is the time from which tombstones go (KIP-534). */
-const DELETE_HORIZON = 0x40
 
 export function batchBaseOffset(bytes: Buffer, at: number): number {
   return readInt64(bytes, at)
@@ -27,10 +24,6 @@ export function batchBaseOffset(bytes: Buffer, at: number): number {
 /** Bytes of the whole batch, header included, as its length field says. */
 export function batchSize(bytes: Buffer, at: number): number {
   return bytes.readInt32BE(at + 8) + LENGTH_FIELD_END
-}
-
-export function batchLeaderEpoch(bytes: Buffer, at: number): number {
-  return bytes.readInt32BE(at + 12)
 }
 
 export function batchCodecId(bytes: Buffer, at: number): number {
@@ -42,17 +35,9 @@ export function batchIsLogAppendTime(bytes: Buffer, at: number): boolean {
   return (bytes.readInt16BE(at + 21) & LOG_APPEND_TIME) !== 0
 }
 
-export function batchIsTransactional(bytes: Buffer, at: number): boolean {
-  return (bytes.readInt16BE(at + 21) & TRANSACTIONAL) !== 0
-}
-
 /** Holds a transaction marker, which is no reader's record. */
 export function batchIsControl(bytes: Buffer, at: number): boolean {
   return (bytes.readInt16BE(at + 21) & CONTROL) !== 0
-}
-
-export function batchHasDeleteHorizon(bytes: Buffer, at: number): boolean {
-  return (bytes.readInt16BE(at + 21) & DELETE_HORIZON) !== 0
 }
 
 export function batchLastOffset(bytes: Buffer, at: number): number {

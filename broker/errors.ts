@@ -32,5 +32,3 @@ export const BROKER_CODES = [
   'DATA_DIR_IN_USE',
   'CLOSED',
 ] as const
-
-export type BrokerCode = (typeof BROKER_CODES)[number]
