@@ -5,8 +5,11 @@ export interface Bench {
   readonly unit: string
   /** The peer or limit on the other side. */
   readonly against: string
-  readonly must: number
-  readonly goal: number
+  /** Undefined: a figure to know, with no bar. */
+  readonly must?: number
+  readonly goal?: number
+  /** Fewer runs than asked for, where one takes long. */
+  readonly runsMax?: number
   /** Ratio is ours / theirs either way; here a smaller one is better. */
   readonly lowerIsBetter?: boolean
   /** Prepares what both sides share; answers the sides and how to clean up. */
@@ -35,8 +38,8 @@ export interface Result {
   readonly unit: string
   readonly against: string | null
   readonly ratio: number | null
-  readonly must: number
-  readonly goal: number
+  readonly must: number | null
+  readonly goal: number | null
   readonly lowerIsBetter: boolean
   readonly mustMet: boolean | null
   readonly ok: boolean | null
@@ -50,7 +53,8 @@ export function median(values: readonly number[]): number {
 }
 
 /** Runs both sides in turn after one warm-up each. */
-export async function measure(bench: Bench, context: BenchContext, runs: number): Promise<Result> {
+export async function measure(bench: Bench, context: BenchContext, runsWanted: number): Promise<Result> {
+  const runs = Math.min(runsWanted, bench.runsMax ?? runsWanted)
   const sides = await bench.open(context)
   const ours: number[] = []
   const theirs: number[] = []
@@ -68,15 +72,16 @@ export async function measure(bench: Bench, context: BenchContext, runs: number)
   const value = median(ours)
   const ratio = theirs.length === 0 ? null : value / median(theirs)
   const lowerIsBetter = bench.lowerIsBetter ?? false
-  const meets = (bar: number) => (ratio === null ? null : lowerIsBetter ? ratio <= bar : ratio >= bar)
+  const meets = (bar: number | undefined) =>
+    ratio === null || bar === undefined ? null : lowerIsBetter ? ratio <= bar : ratio >= bar
   return {
     bench: bench.name,
     value: round(value),
     unit: bench.unit,
     against: ratio === null ? null : bench.against,
     ratio: ratio === null ? null : round(ratio),
-    must: bench.must,
-    goal: bench.goal,
+    must: bench.must ?? null,
+    goal: bench.goal ?? null,
     lowerIsBetter,
     mustMet: meets(bench.must),
     ok: meets(bench.goal),

@@ -42,6 +42,22 @@ export const tailToJsonl: Bench = {
   },
 }
 
+/** The main job, file → log → objects in a folder, exactly once against at least once. */
+export const eosOverhead: Bench = {
+  name: 'eos-overhead',
+  unit: 'MB/s',
+  against: 'the same at least once',
+  must: 0.8,
+  goal: 0.9,
+  open: async context => {
+    const input = await makeInput(context)
+    const objects = `type: s3, store.url: ${join(context.directory, 'out')}, format: text, compression: none`
+    const job = (exactlyOnce: 'enabled' | 'disabled') => () =>
+      pipeline(context, { source: input.path, sink: objects, fresh: true, exactlyOnce })
+    return against(context, input, job('disabled'), job('enabled'))
+  },
+}
+
 interface Input {
   readonly path: string
   readonly bytes: number
@@ -118,14 +134,20 @@ function sinkTo({ directory }: BenchContext, format: string): string {
 /** One pipeline to its end, in this process: start-up of Node is not what is measured. */
 async function pipeline(
   { directory }: BenchContext,
-  options: { source: string; sink?: string; sinkName?: string; fresh: boolean },
+  options: {
+    source: string
+    sink?: string
+    sinkName?: string
+    fresh: boolean
+    exactlyOnce?: 'enabled' | 'disabled'
+  },
 ): Promise<void> {
   const dataDir = join(directory, 'data')
   if (options.fresh) await rm(dataDir, { recursive: true, force: true })
   await mkdir(join(directory, 'out'), { recursive: true })
   const yaml = [
     'name: bench',
-    'worker: { rest.port: 0 }',
+    `worker: { rest.port: 0, exactly.once.source.support: ${options.exactlyOnce ?? 'enabled'} }`,
     'sources:',
     `  tail: { type: file, paths: [${options.source}], topic: lines, at.end: stop }`,
     ...(options.sink === undefined

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Bench, measure } from './bench.ts'
 import { latencyP50, latencyP99 } from './latency.ts'
-import { logAppend, logRead } from './log.ts'
-import { logToJsonl, logToText, tailToJsonl, tailToLog } from './pipelines.ts'
+import { logAppend, logAppendShapes, logRead } from './log.ts'
+import { logFlat } from './log-flat.ts'
+import { logManyPartitions } from './log-partitions.ts'
+import { eosOverhead, logToJsonl, logToText, tailToJsonl, tailToLog } from './pipelines.ts'
 import { rss } from './rss.ts'
 
 const BENCHES: readonly Bench[] = [
@@ -17,11 +19,15 @@ const BENCHES: readonly Bench[] = [
   latencyP50,
   latencyP99,
   rss,
+  eosOverhead,
+  ...logAppendShapes,
+  ...logManyPartitions,
+  ...logFlat,
 ]
 
 /**
- * `npm run bench [-- NAME…]`: one JSON line per benchmark; `latency` stands for `latency-p50` and `latency-p99`. Missing a
- * goal is a line, not a failure.
+ * `npm run bench [-- NAME…]`: one JSON line per benchmark; a name stands for all that begin with it (`latency`,
+ * `log-append`, `log-flat`). Missing a goal is a line, not a failure.
  */
 async function main(names: readonly string[]): Promise<void> {
   const unknown = names.filter(name => !BENCHES.some(bench => isMeant(bench, name)))
@@ -44,7 +50,7 @@ async function main(names: readonly string[]): Promise<void> {
 }
 
 function isMeant(bench: Bench, name: string): boolean {
-  return bench.name === name || bench.name.startsWith(`${name}-p`)
+  return bench.name === name || bench.name.startsWith(`${name}-`)
 }
 
 await main(process.argv.slice(2))
