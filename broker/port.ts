@@ -1,4 +1,4 @@
-import type { JsonObject, PackedRecords } from '../base/index.ts'
+import type { CodecName, JsonObject, PackedRecords } from '../base/index.ts'
 
 /**
  * The broker's port: what the runtime knows of a log, whichever engine is behind it. `embedded` keeps the log on local
@@ -29,7 +29,7 @@ export interface Broker {
    * Whatever they left undecided is completed or aborted before this resolves, so checkpoints and offsets read
    * afterwards are final.
    */
-  writer(id: string): Promise<Writer>
+  writer(id: string, options?: WriterOptions): Promise<Writer>
   /**
    * A member of group `subscription.group`, which shares the partitions among its members. A second one under the same
    * member name fences the first.
@@ -81,6 +81,21 @@ export interface PartitionDescription {
   /** First offset of the oldest undecided transaction; equals highWatermark when there is none. */
   readonly lastStableOffset: number
   readonly bytes: number
+}
+
+export interface WriterOptions {
+  /**
+   * Default true. False is at least once, as Connect's `exactly.once.source.support: disabled`: records are written as they
+   * come, readable once they are durable, and stay when the transaction is aborted; checkpoints and offsets follow them.
+   */
+  readonly transactional?: boolean
+  /**
+   * Milliseconds from the first append of a transaction; an older one that is still open is aborted, and its writer
+   * fenced with TRANSACTION_TIMED_OUT. 1 to 900,000 (Kafka's `transaction.max.timeout.ms`), default 60,000.
+   */
+  readonly transactionTimeoutMs?: number
+  /** For topics that say `compression.type: producer`; default none. */
+  readonly compression?: CodecName
 }
 
 /** One writer has at most one open transaction at a time, as a Kafka producer has. */
