@@ -1,205 +1,42 @@
-import { createRequire } from 'node:module'
-import { promisify } from 'node:util'
-import zlib from 'node:zlib'
-import { errorMessage, KtsError } from './errors.ts'
+import { asBuffer, CODEC_NAMES, type Codec, type CodecName } from './codecs/codec.ts'
+import { gzipCodec } from './codecs/gzip.ts'
+import { lz4Codec } from './codecs/lz4.ts'
+import { snappyCodec } from './codecs/snappy.ts'
+import { loadZstd } from './codecs/zstd.ts'
+import { KtsError } from './errors.ts'
 
-/** Codecs of Kafka's record batches; snappy and lz4 are named in errors until they are built. */
-export type CodecName = 'none' | 'gzip' | 'zstd'
-
-/** One compression method over whole blocks. The same input gives the same bytes on every machine and Node version. */
-export interface Codec {
-  readonly name: CodecName
-  /** The codec's number in the attributes of a record batch. */
-  readonly id: number
-  compress(bytes: Uint8Array): Promise<Buffer>
-  /** Rejects with CORRUPT_MESSAGE for bad data and for output above `sizeMax` bytes, without allocating more. */
-  decompress(bytes: Uint8Array, sizeMax: number): Promise<Buffer>
-}
-
-const GZIP_LEVEL = 1
-const ZSTD_LEVEL = 1
-
-const gzip = promisify(zlib.gzip) as (bytes: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>
-const gunzip = promisify(zlib.gunzip) as (bytes: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>
+export { CODEC_NAMES, type Codec, type CodecName } from './codecs/codec.ts'
+export { zstdContentSize } from './codecs/zstd.ts'
 
 const noneCodec: Codec = {
   name: 'none',
   id: 0,
-  compress: async bytes => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-  decompress: async bytes => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  compress: async bytes => asBuffer(bytes),
+  decompress: async bytes => asBuffer(bytes),
 }
 
-const gzipCodec: Codec = {
-  name: 'gzip',
-  id: 1,
-  compress: bytes => gzip(bytes, { level: GZIP_LEVEL }),
-  async decompress(bytes, sizeMax) {
-    try {
-      return await gunzip(bytes, { maxOutputLength: sizeMax })
-    } catch (cause) {
-      throw corrupt('gzip', cause)
-    }
-  },
-}
-
-interface ZstdFunctions {
-  compress(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>
-  decompress(bytes: Uint8Array, sizeMax: number): Uint8Array | Promise<Uint8Array>
-}
-
-/** The codec by name, loaded on first use. */
-export async function loadCodec(name: CodecName): Promise<Codec> {
-  if (name === 'none') return noneCodec
-  if (name === 'gzip') return gzipCodec
-  zstdCodec ??= loadZstd()
-  return await zstdCodec
-}
-
-/** Kafka's numbers; rejects those we cannot read yet. */
-export async function codecById(id: number): Promise<Codec> {
-  const name = (['none', 'gzip', undefined, undefined, 'zstd'] as const)[id]
-  if (name !== undefined) return loadCodec(name)
-  const known = ['snappy', 'lz4'][id - 2] ?? `number ${id}`
-  throw new KtsError('UNSUPPORTED_COMPRESSION_TYPE', `compression ${known} is not supported; use none, gzip or zstd`)
+const READY: Readonly<Record<Exclude<CodecName, 'zstd'>, Codec>> = {
+  none: noneCodec,
+  gzip: gzipCodec,
+  snappy: snappyCodec,
+  lz4: lz4Codec,
 }
 
 let zstdCodec: Promise<Codec> | undefined
 
-async function loadZstd(): Promise<Codec> {
-  const functions = builtInZstd() ?? nativeZstd() ?? (await wasmZstd())
-  return {
-    name: 'zstd',
-    id: 4,
-    compress: async bytes => asBuffer(await functions.compress(bytes)),
-    async decompress(bytes, sizeMax) {
-      try {
-        const out = await functions.decompress(bytes, sizeMax)
-        if (out.byteLength > sizeMax) throw new RangeError(`more than ${sizeMax} bytes`)
-        return asBuffer(out)
-      } catch (cause) {
-        throw corrupt('zstd', cause)
-      }
-    },
-  }
+/** The codec by name, loaded on first use. */
+export async function loadCodec(name: CodecName): Promise<Codec> {
+  if (name !== 'zstd') return READY[name]
+  zstdCodec ??= loadZstd()
+  return await zstdCodec
 }
 
-interface ZlibWithZstd {
-  zstdCompress?(bytes: Uint8Array, options: object, done: (error: Error | null, out: Buffer) => void): void
-  zstdDecompress?(bytes: Uint8Array, options: object, done: (error: Error | null, out: Buffer) => void): void
-  constants: { ZSTD_c_compressionLevel?: number }
-}
-
-/** Node 22.15 and later have zstd in zlib, on the thread pool. */
-function builtInZstd(): ZstdFunctions | undefined {
-  const { zstdCompress, zstdDecompress, constants } = zlib as unknown as ZlibWithZstd
-  if (zstdCompress === undefined || zstdDecompress === undefined) return undefined
-  const level = constants.ZSTD_c_compressionLevel
-  const params = level === undefined ? {} : { [level]: ZSTD_LEVEL }
-  return {
-    compress: bytes =>
-      new Promise((resolve, reject) =>
-        // The frame says how long its content is, as the other two implementations write it.
-        zstdCompress(bytes, { params, pledgedSrcSize: bytes.byteLength }, (e, out) => (e ? reject(e) : resolve(out))),
-      ),
-    decompress: (bytes, sizeMax) =>
-      new Promise((resolve, reject) =>
-        zstdDecompress(bytes, { maxOutputLength: sizeMax }, (e, out) => (e ? reject(e) : resolve(out))),
-      ),
-  }
-}
-
-interface ZstdNapi {
-  Compressor: new () => { setParameters(p: { compressionLevel: number }): void; compress(bytes: Uint8Array): Buffer }
-  Decompressor: new () => { decompress(bytes: Uint8Array): Buffer }
-  DecompressStream: new () => NodeJS.ReadWriteStream & { destroy(): void }
-}
-
-/** The optional native module: twice as fast as WASM. */
-function nativeZstd(): ZstdFunctions | undefined {
-  let napi: ZstdNapi
-  try {
-    napi = createRequire(import.meta.url)('zstd-napi') as ZstdNapi
-  } catch {
-    return undefined
-  }
-  const compressor = new napi.Compressor()
-  compressor.setParameters({ compressionLevel: ZSTD_LEVEL })
-  const decompressor = new napi.Decompressor()
-  return {
-    compress: bytes => compressor.compress(bytes),
-    decompress(bytes, sizeMax) {
-      const size = zstdContentSize(bytes)
-      if (size === undefined) return streamed(new napi.DecompressStream(), bytes, sizeMax)
-      if (size > sizeMax) throw new RangeError(`${size} bytes, more than ${sizeMax}`)
-      return decompressor.decompress(bytes)
-    },
-  }
-}
-
-/** Output of a stream, gathered up to `sizeMax` bytes. */
-function streamed(stream: NodeJS.ReadWriteStream & { destroy(): void }, bytes: Uint8Array, sizeMax: number) {
-  return new Promise<Buffer>((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
-    stream.on('data', (chunk: Buffer) => {
-      length += chunk.length
-      chunks.push(chunk)
-      if (length > sizeMax) {
-        stream.destroy()
-        reject(new RangeError(`more than ${sizeMax} bytes`))
-      }
-    })
-    stream.on('error', reject)
-    stream.on('end', () => resolve(Buffer.concat(chunks, length)))
-    stream.end(bytes)
-  })
-}
-
-const WASM_FIRST_GUESS_BYTES = 4 << 20
-
-async function wasmZstd(): Promise<ZstdFunctions> {
-  const wasm = await import('@bokuweb/zstd-wasm')
-  await wasm.init()
-  return {
-    compress: bytes => wasm.compress(bytes, ZSTD_LEVEL),
-    decompress(bytes, sizeMax) {
-      const size = zstdContentSize(bytes)
-      if (size !== undefined && size > sizeMax) throw new RangeError(`${size} bytes, more than ${sizeMax}`)
-      // Without a declared size the module wants a guess, and fails when it was too small.
-      for (let guess = Math.min(WASM_FIRST_GUESS_BYTES, sizeMax); ; guess = Math.min(guess * 4, sizeMax)) {
-        try {
-          return wasm.decompress(bytes, { defaultHeapSize: guess })
-        } catch (error) {
-          if (size !== undefined || guess >= sizeMax) throw error
-        }
-      }
-    },
-  }
-}
-
-/**
- * Size of the content that a zstd frame declares, or undefined when it does not (RFC 8878, 3.1.1). Read before anything
- * is allocated, since the declared size is what the decoders allocate.
- */
-export function zstdContentSize(frame: Uint8Array): number | undefined {
-  const view = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (view.length < 6 || view.readUInt32LE(0) !== 0xfd2fb528) throw new RangeError('not a zstd frame')
-  const descriptor = view[4]!
-  const singleSegment = (descriptor & 0x20) !== 0
-  const sizeFlag = descriptor >> 6
-  if (sizeFlag === 0 && !singleSegment) return undefined
-  const at = 5 + (singleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]!
-  if (view.length < at + (1 << sizeFlag)) throw new RangeError('truncated zstd frame header')
-  if (sizeFlag === 0) return view[at]!
-  if (sizeFlag === 1) return view.readUInt16LE(at) + 256
-  if (sizeFlag === 2) return view.readUInt32LE(at)
-  return view.readUInt32LE(at) + view.readUInt32LE(at + 4) * 2 ** 32
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function corrupt(codec: CodecName, cause: unknown): KtsError {
-  return new KtsError('CORRUPT_MESSAGE', `${codec} data does not decompress: ${errorMessage(cause)}`, { cause })
+/** By Kafka's number in the attributes of a batch. Rejects with UNSUPPORTED_COMPRESSION_TYPE for those that have none. */
+export async function codecById(id: number): Promise<Codec> {
+  const name = CODEC_NAMES[id]
+  if (name !== undefined) return loadCodec(name)
+  throw new KtsError(
+    'UNSUPPORTED_COMPRESSION_TYPE',
+    `compression number ${id} is not one of Kafka's, ${CODEC_NAMES.join(', ')}`,
+  )
 }

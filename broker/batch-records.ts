@@ -18,7 +18,7 @@ const UNPACKED_BYTES_MAX = 256 << 20
 
 /**
  * The records of the batch at `at` as ranges over `bytes` itself, or over what it unpacks to. The checksum is the
- * caller's. Throws CORRUPT_MESSAGE when the records do not parse, UNSUPPORTED_COMPRESSION_TYPE for snappy and lz4.
+ * caller's. Throws CORRUPT_MESSAGE when the records do not parse, UNSUPPORTED_COMPRESSION_TYPE for a codec that Kafka lacks.
  */
 export async function batchRecords(bytes: Buffer, at: number): Promise<PackedRecords> {
   const from = at + BATCH_HEADER_BYTES

@@ -1,6 +1,5 @@
 import {
   type CheckContext,
-  type CodecName,
   defineSink,
   KtsError,
   loadCodec,
@@ -20,8 +19,10 @@ import { openS3Store } from './s3-store.ts'
 import { S3SinkTask } from './sink-task.ts'
 import { directoryOf } from './store-url.ts'
 
-const EXTENSIONS: Readonly<Record<CodecName, string>> = { none: '', gzip: '.gz', zstd: '.zst' }
-const READERS: Readonly<Record<CodecName, string>> = { none: 'cat', gzip: 'gzip -dc', zstd: 'zstd -dc' }
+type ObjectCodec = S3Options['s3.compression.type']
+
+const EXTENSIONS: Readonly<Record<ObjectCodec, string>> = { none: '', gzip: '.gz', zstd: '.zst' }
+const READERS: Readonly<Record<ObjectCodec, string>> = { none: 'cat', gzip: 'gzip -dc', zstd: 'zstd -dc' }
 
 /** A connection that gives no byte for so long is dropped; 10 kB/s is slow but alive. */
 const SILENCE_MS = 60_000
@@ -50,7 +51,7 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
       codec,
       pool: blockPool(),
       topicsDir: options['topics.dir'],
-      extension: format.extension + EXTENSIONS[codec.name],
+      extension: format.extension + EXTENSIONS[options['s3.compression.type']],
       rotation: {
         flushSize: options['flush.size'],
         flushBytes: options['flush.bytes'],
@@ -64,7 +65,7 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
       ignored: () => context.count('null.values.ignored'),
       clock: context.clock,
       memoryMax: options['buffer.memory'],
-      readingHint: key => readingHint(options, store, codec.name, key),
+      readingHint: key => readingHint(options, store, key),
     },
     context,
   )
@@ -98,7 +99,8 @@ function credentialsOf(options: S3Options) {
   return accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
 }
 
-function readingHint(options: S3Options, store: ObjectStore, codec: CodecName, key: string): string {
+function readingHint(options: S3Options, store: ObjectStore, key: string): string {
+  const codec = options['s3.compression.type']
   const reader = READERS[codec]
   const object = `${store.place}/${key}`
   if (!object.startsWith('s3://')) return `${reader} ${shellQuoted(object)} | head`
