@@ -11,4 +11,6 @@ export interface PartitionSettings {
   readonly timestampType: 'CreateTime' | 'LogAppendTime'
   /** `os`, the weaker one, in so many words: the high watermark is what was written, and a power cut may take it back. */
   readonly durability: 'sync' | 'os'
+  /** Only the newest record of a key stays, so every record has to have one. */
+  readonly compacts: boolean
 }

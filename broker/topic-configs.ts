@@ -15,28 +15,56 @@ export type TopicConfigSpec =
       readonly max?: number
       readonly doc: string
     }
+  | {
+      readonly type: 'number'
+      readonly default: number
+      readonly min: number
+      readonly max: number
+      readonly doc: string
+    }
   | { readonly type: 'enum'; readonly default: string; readonly values: readonly string[]; readonly doc: string }
+  | {
+      readonly type: 'list'
+      readonly default: readonly string[]
+      readonly values: readonly string[]
+      readonly doc: string
+    }
 
 const DAY = 86_400_000
 
+/** What Kafka's tools print for "no limit". */
+const LONG_MAX = '9223372036854775807'
+
 export const TOPIC_CONFIGS = {
   'cleanup.policy': {
-    type: 'enum',
-    values: ['delete'],
-    default: 'delete',
-    doc: 'What happens to old segments: `delete` removes them by time and size.',
+    type: 'list',
+    values: ['compact', 'delete'],
+    default: ['delete'],
+    doc: 'What happens to old segments: `delete` removes them by time and size, `compact` keeps the newest record of each key, `compact,delete` does both.',
   },
   'compression.type': {
     type: 'enum',
-    values: ['producer', 'uncompressed', 'none', 'gzip', 'zstd'],
+    values: ['producer', 'uncompressed', 'none', 'gzip', 'snappy', 'lz4', 'zstd'],
     default: 'producer',
     doc: 'Codec of the batches in the log. `producer` keeps what the writer chose; sources write uncompressed then.',
+  },
+  'delete.retention.ms': {
+    type: 'duration',
+    default: DAY,
+    min: 0,
+    doc: 'Compaction keeps a deletion (a record with a key and no value) for so long after it was first cleaned, so that who reads from the start within that time sees it.',
   },
   'index.interval.bytes': {
     type: 'bytes',
     default: 4096,
     min: 0,
     doc: 'An index entry stands for about this many bytes of log.',
+  },
+  'max.compaction.lag.ms': {
+    type: 'duration',
+    default: Number.MAX_SAFE_INTEGER,
+    min: 1,
+    doc: 'A record waits no longer than this for compaction to look at it.',
   },
   'max.message.bytes': {
     type: 'bytes',
@@ -50,6 +78,19 @@ export const TOPIC_CONFIGS = {
     values: ['CreateTime', 'LogAppendTime'],
     default: 'CreateTime',
     doc: 'Whether a record keeps its own time or gets the time of its append.',
+  },
+  'min.cleanable.dirty.ratio': {
+    type: 'number',
+    default: 0.5,
+    min: 0,
+    max: 1,
+    doc: 'Compaction begins when this share of the log has not been cleaned yet.',
+  },
+  'min.compaction.lag.ms': {
+    type: 'duration',
+    default: 0,
+    min: 0,
+    doc: 'Compaction leaves a record alone for so long.',
   },
   'retention.bytes': {
     type: 'bytes',
@@ -82,7 +123,7 @@ export const TOPIC_CONFIGS = {
     type: 'enum',
     values: ['hold', 'delete'],
     default: 'hold',
-    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them and logs the range that was lost.',
+    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them, logs the range and counts it in `status`.',
   },
   durability: {
     type: 'enum',
@@ -120,7 +161,14 @@ export const TOPIC_NOTES: readonly string[] = ['key.converter', 'value.converter
 
 /** A topic's settings, typed and complete. Times in milliseconds, sizes in bytes, -1 for no limit. */
 export interface TopicSettings {
-  readonly cleanupPolicy: 'delete' | 'compact'
+  /** `cleanup.policy` has `compact`. */
+  readonly compacts: boolean
+  /** `cleanup.policy` has `delete`: retention by time and size. */
+  readonly deletes: boolean
+  readonly deleteRetentionMs: number
+  readonly minCleanableDirtyRatio: number
+  readonly minCompactionLagMs: number
+  readonly maxCompactionLagMs: number
   /** The codec that in-process writers encode with. */
   readonly codec: CodecName
   readonly indexIntervalBytes: number
@@ -149,18 +197,16 @@ export interface ParsedTopicConfigs {
 }
 
 type Name = keyof typeof TOPIC_CONFIGS
+type Value = string | number | readonly string[]
 
 /**
  * Checks all of a topic's settings at once. Durations and sizes are plain numbers here: `7d` and `64MiB` are turned into
- * those where YAML is read. An internal topic may say `cleanup.policy: compact`.
+ * those where YAML is read.
  */
-export function parseTopicConfigs(
-  configs: Readonly<Record<string, string>>,
-  options: { readonly internal?: boolean } = {},
-): ParsedTopicConfigs {
+export function parseTopicConfigs(configs: Readonly<Record<string, string>>): ParsedTopicConfigs {
   const problems: TopicConfigProblem[] = []
   const ignored: string[] = []
-  const values = new Map<string, string | number>(Object.entries(TOPIC_CONFIGS).map(([k, spec]) => [k, spec.default]))
+  const values = new Map<string, Value>(Object.entries(TOPIC_CONFIGS).map(([k, spec]) => [k, spec.default]))
   for (const [name, text] of Object.entries(configs)) {
     const spec: TopicConfigSpec | undefined = Object.hasOwn(TOPIC_CONFIGS, name)
       ? TOPIC_CONFIGS[name as Name]
@@ -169,27 +215,39 @@ export function parseTopicConfigs(
       if (TOPIC_NOTES.includes(name)) continue
       if (IGNORED_TOPIC_CONFIGS.includes(name)) ignored.push(name)
       else problems.push({ name, message: `unknown topic setting ${JSON.stringify(name)}${suggestion(name)}` })
-    } else if (name === 'cleanup.policy' && text === 'compact' && options.internal === true) {
-      values.set(name, text)
     } else {
       const value = parseValue(name, spec, text)
-      if (typeof value === 'object') problems.push(value)
+      if (typeof value === 'object' && 'message' in value) problems.push(value)
       else values.set(name, value)
     }
   }
-  return { settings: toSettings(values), problems, ignored }
+  const settings = toSettings(values)
+  if (settings.minCompactionLagMs > settings.maxCompactionLagMs) {
+    const message = `expected at most max.compaction.lag.ms ${settings.maxCompactionLagMs}, got ${JSON.stringify(configs['min.compaction.lag.ms'])}`
+    problems.push({ name: 'min.compaction.lag.ms', message })
+  }
+  return { settings, problems, ignored }
 }
 
-function parseValue(name: string, spec: TopicConfigSpec, text: string): string | number | TopicConfigProblem {
+function parseValue(name: string, spec: TopicConfigSpec, text: string): Value | TopicConfigProblem {
   const got = `got ${JSON.stringify(text)}`
   if (spec.type === 'enum') {
     if (spec.values.includes(text)) return text
-    if (name === 'cleanup.policy' && text.split(',').some(policy => policy.trim() === 'compact'))
-      return { name, message: `expected delete, ${got}: compaction of your own topics is not there yet` }
     return { name, message: `expected one of ${spec.values.join(', ')}, ${got}` }
   }
+  if (spec.type === 'list') {
+    const items = text.split(',').map(item => item.trim())
+    if (items.every(item => spec.values.includes(item))) return items
+    return { name, message: `expected a list of ${spec.values.join(', ')}, ${got}` }
+  }
+  if (spec.type === 'number') {
+    const value = /^(\d+(\.\d+)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN
+    if (value >= spec.min && value <= spec.max) return value
+    return { name, message: `expected a number from ${spec.min} to ${spec.max}, ${got}` }
+  }
   const max = spec.max ?? Number.MAX_SAFE_INTEGER
-  const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+  const written = text === LONG_MAX ? String(max) : text
+  const value = /^-?\d{1,16}$/.test(written) ? Number(written) : Number.NaN
   if (value >= spec.min && value <= max) return value
   const range = spec.max === undefined ? `of at least ${spec.min}` : `from ${spec.min} to ${max}`
   return {
@@ -198,11 +256,19 @@ function parseValue(name: string, spec: TopicConfigSpec, text: string): string |
   }
 }
 
-function toSettings(values: ReadonlyMap<string, string | number>): TopicSettings {
-  const get = <T extends string | number>(name: Name) => values.get(name) as T
+function toSettings(values: ReadonlyMap<string, Value>): TopicSettings {
+  const get = <T extends Value>(name: Name) => values.get(name) as T
+  const policy = get<readonly string[]>('cleanup.policy')
+  const compacts = policy.includes('compact')
+  const maxCompactionLagMs = get<number>('max.compaction.lag.ms')
   const codec = get<'producer' | 'uncompressed' | CodecName>('compression.type')
   return {
-    cleanupPolicy: get('cleanup.policy'),
+    compacts,
+    deletes: policy.includes('delete'),
+    deleteRetentionMs: get('delete.retention.ms'),
+    minCleanableDirtyRatio: get('min.cleanable.dirty.ratio'),
+    minCompactionLagMs: get('min.compaction.lag.ms'),
+    maxCompactionLagMs,
     codec: codec === 'producer' || codec === 'uncompressed' ? 'none' : codec,
     indexIntervalBytes: get('index.interval.bytes'),
     maxMessageBytes: get('max.message.bytes'),
@@ -210,7 +276,8 @@ function toSettings(values: ReadonlyMap<string, string | number>): TopicSettings
     retentionBytes: get('retention.bytes'),
     retentionMs: get('retention.ms'),
     segmentBytes: get('segment.bytes'),
-    segmentMs: get('segment.ms'),
+    // The active segment is not compacted: it has to roll in time for that.
+    segmentMs: compacts ? Math.min(get('segment.ms'), maxCompactionLagMs) : get('segment.ms'),
     retentionUnconsumed: get('retention.unconsumed'),
     durability: get('durability'),
   }

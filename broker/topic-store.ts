@@ -113,7 +113,7 @@ export class TopicStore {
         'the list of topics is missing: they were found by their folders, without their settings',
       )
     for (const [name, entry] of entries) {
-      const { settings } = parseTopicConfigs(internal.get(name) ?? entry.configs, { internal: internal.has(name) })
+      const { settings } = parseTopicConfigs(internal.get(name) ?? entry.configs)
       const partitions = await this.#openPartitions(name, entry, settings, 0, 'present')
       this.#topics.set(name, { name, internal: internal.has(name), entry, settings, partitions })
     }
@@ -135,7 +135,7 @@ export class TopicStore {
 
   async #apply(spec: TopicSpec, internal: boolean): Promise<Topic> {
     const { name, configs } = spec
-    const { settings, problems } = parseTopicConfigs(configs, { internal })
+    const { settings, problems } = parseTopicConfigs(configs)
     if (problems.length > 0) {
       const list = problems.map(p => `${p.name}: ${p.message}`).join('; ')
       throw new KtsError('INVALID_CONFIG', `topic ${name}: ${list}`)

@@ -26,7 +26,7 @@ describe('keyed state', () => {
 
   /** Opens the partition anew, as a process does that found no clean marker. */
   async function open(options: { snapshotEvery?: number; rewriteAbove?: number } = {}) {
-    const { settings } = parseTopicConfigs({ 'segment.bytes': '2000', 'cleanup.policy': 'compact' }, { internal: true })
+    const { settings } = parseTopicConfigs({ 'segment.bytes': '2000', 'cleanup.policy': 'compact' })
     const log = await Partition.open({
       directory: '/data/s-0',
       topic: 's',

@@ -5,7 +5,12 @@ describe('topic settings', () => {
   test('have the defaults of Kafka, and ours', () => {
     expect(parseTopicConfigs({})).toEqual({
       settings: {
-        cleanupPolicy: 'delete',
+        compacts: false,
+        deletes: true,
+        deleteRetentionMs: 86_400_000,
+        minCleanableDirtyRatio: 0.5,
+        minCompactionLagMs: 0,
+        maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
         codec: 'none',
         indexIntervalBytes: 4096,
         maxMessageBytes: 1_048_588,
@@ -69,13 +74,47 @@ describe('topic settings', () => {
     expect(ignored).toEqual(['min.insync.replicas', 'unclean.leader.election.enable'])
   })
 
-  test('compaction is for internal topics as yet, and says so', () => {
-    expect(parseTopicConfigs({ 'cleanup.policy': 'compact' }, { internal: true }).settings.cleanupPolicy).toBe(
-      'compact',
-    )
-    for (const policy of ['compact', 'delete,compact'])
-      expect(parseTopicConfigs({ 'cleanup.policy': policy }).problems[0]!.message).toMatch(
-        /compaction .* not there yet/,
+  test('cleanup.policy is a list of what to do', () => {
+    const policy = (text: string) => {
+      const { compacts, deletes } = parseTopicConfigs({ 'cleanup.policy': text }).settings
+      return { compacts, deletes }
+    }
+    expect(policy('compact')).toEqual({ compacts: true, deletes: false })
+    expect(policy('delete')).toEqual({ compacts: false, deletes: true })
+    expect(policy('compact, delete')).toEqual({ compacts: true, deletes: true })
+    for (const wrong of ['', 'compact,', 'shrink'])
+      expect(parseTopicConfigs({ 'cleanup.policy': wrong }).problems[0]!.message).toBe(
+        `expected a list of compact, delete, got ${JSON.stringify(wrong)}`,
       )
+  })
+
+  test("of compaction have Kafka's ranges, and the active segment rolls in time for max.compaction.lag.ms", () => {
+    const configs = {
+      'cleanup.policy': 'compact',
+      'delete.retention.ms': '0',
+      'min.cleanable.dirty.ratio': '0.01',
+      'min.compaction.lag.ms': '5',
+      'max.compaction.lag.ms': '60000',
+    }
+    const { settings, problems } = parseTopicConfigs(configs)
+    expect(problems).toEqual([])
+    expect(settings).toMatchObject({
+      deleteRetentionMs: 0,
+      minCleanableDirtyRatio: 0.01,
+      minCompactionLagMs: 5,
+      maxCompactionLagMs: 60_000,
+      segmentMs: 60_000,
+    })
+    const wrong = { 'min.cleanable.dirty.ratio': '1.5', 'min.compaction.lag.ms': '7', 'max.compaction.lag.ms': '6' }
+    expect(Object.fromEntries(parseTopicConfigs(wrong).problems.map(p => [p.name, p.message]))).toEqual({
+      'min.cleanable.dirty.ratio': 'expected a number from 0 to 1, got "1.5"',
+      'min.compaction.lag.ms': 'expected at most max.compaction.lag.ms 6, got "7"',
+    })
+  })
+
+  test("Kafka's largest number, as its tools print defaults, is a number", () => {
+    const { settings, problems } = parseTopicConfigs({ 'max.compaction.lag.ms': '9223372036854775807' })
+    expect(problems).toEqual([])
+    expect(settings.maxCompactionLagMs).toBe(Number.MAX_SAFE_INTEGER)
   })
 })

@@ -20,6 +20,7 @@ export const SETTINGS: PartitionSettings = {
   codec: 'none',
   timestampType: 'CreateTime',
   durability: 'sync',
+  compacts: false,
 }
 
 /** A directory that goes away with the test. */

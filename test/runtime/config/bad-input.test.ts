@@ -208,9 +208,9 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   ],
   [
     'a topic setting that the broker refuses',
-    'topics: { t: { cleanup.policy: compact } }\n',
+    'topics: { t: { cleanup.policy: shrink } }\n',
     [
-      '/p/a.yaml:1:32 topics.t.cleanup.policy: expected delete, got "compact": compaction of your own topics is not there yet',
+      '/p/a.yaml:1:32 topics.t.cleanup.policy: expected a list of compact, delete, got "shrink"',
     ],
   ],
   [
