@@ -46,6 +46,8 @@ export class Segment {
   readableBytes = 0
   /** When bytes were last added, in milliseconds since the epoch. */
   lastAppendTime: number
+  /** Set by compaction before it puts others in its place, and settled once they are: what was read meanwhile is void. */
+  replaced: Promise<void> | undefined
   /** When this process began to append to it: its age in wall-clock time counts from here. */
   readonly openedAt: number
   #nextOffset: number
@@ -60,12 +62,14 @@ export class Segment {
     cache: FileCache,
     sizes: { readonly log: number; readonly offsetEntries: number; readonly timeEntries: number },
     times: { readonly lastAppend: number; readonly now: number },
+    /** Behind the names of its files while it is not part of the log. */
+    suffix = '',
   ) {
     const stem = `${directory}/${offsetName(baseOffset)}`
     this.baseOffset = baseOffset
-    this.store = new Store(`${stem}.log`, cache, sizes.log)
-    this.offsetIndex = new OffsetIndex(`${stem}.index`, cache, baseOffset, sizes.offsetEntries)
-    this.timeIndex = new TimeIndex(`${stem}.timeindex`, cache, baseOffset, sizes.timeEntries)
+    this.store = new Store(`${stem}.log${suffix}`, cache, sizes.log)
+    this.offsetIndex = new OffsetIndex(`${stem}.index${suffix}`, cache, baseOffset, sizes.offsetEntries)
+    this.timeIndex = new TimeIndex(`${stem}.timeindex${suffix}`, cache, baseOffset, sizes.timeEntries)
     this.lastAppendTime = times.lastAppend
     this.openedAt = times.now
     this.#nextOffset = baseOffset
