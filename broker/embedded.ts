@@ -212,7 +212,7 @@ class Embedded implements EmbeddedBroker {
       clock: parts.clock,
       members: this.#members,
       log: (topic, partition) => topics.partition(topic, partition),
-      committedOffset: (group, topic, partition) => views.offsets.offset(group, topic, partition),
+      committed: (group, topic, partition) => views.offsets.at(group, topic, partition),
       checkOpen: () => this.#checkOpen(),
     }
   }

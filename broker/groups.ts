@@ -32,14 +32,19 @@ export class GroupOffsets implements StateView {
     return [...(this.#groups.get(group)?.values() ?? [])]
   }
 
+  at(group: string, topic: string, partition: number): GroupOffset | undefined {
+    return this.#groups.get(group)?.get(partitionKey(topic, partition))
+  }
+
   offset(group: string, topic: string, partition: number): number | undefined {
-    return this.#groups.get(group)?.get(partitionKey(topic, partition))?.offset
+    return this.at(group, topic, partition)?.offset
   }
 
   /** The highest position that any group has in a partition. */
   highest(topic: string, partition: number): number {
     let highest = 0
-    for (const group of this.#groups.keys()) highest = Math.max(highest, this.offset(group, topic, partition) ?? 0)
+    for (const group of this.#groups.keys())
+      highest = Math.max(highest, this.offset(group, topic, partition) ?? 0)
     return highest
   }
 }

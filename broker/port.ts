@@ -187,6 +187,11 @@ export interface Reader {
    * CORRUPT_MESSAGE when the next batch is damaged; never skips in silence.
    */
   poll(waitMs: number, signal: AbortSignal): Promise<ReaderEvent>
+  /**
+   * Where the next poll reads a partition that this reader owns: behind what was returned, and behind markers and aborted
+   * records too, which no poll returns.
+   */
+  position(topic: string, partition: number): number
   /** Moves a partition this reader owns. */
   seek(topic: string, partition: number, offset: number): void
   /** A paused partition stays owned and returns nothing. */
@@ -197,7 +202,7 @@ export interface Reader {
 
 export type ReaderEvent =
   | { readonly kind: 'assigned'; readonly partitions: readonly AssignedPartition[] }
-  | { readonly kind: 'revoked'; readonly partitions: readonly AssignedPartition[] }
+  | { readonly kind: 'revoked'; readonly partitions: readonly TopicPosition[] }
   | { readonly kind: 'records'; readonly batches: readonly LogRecords[]; readonly release: Release }
   | { readonly kind: 'idle' }
 
@@ -207,11 +212,17 @@ export type ReaderEvent =
  */
 export type Release = () => void
 
-export interface AssignedPartition {
+export interface TopicPosition {
   readonly topic: string
   readonly partition: number
+  readonly offset: number
+}
+
+export interface AssignedPartition extends TopicPosition {
   /** Where reading begins: the committed position, or by `reset`. */
   readonly offset: number
+  /** Of the committed position, as it was given; '' when there is none. */
+  readonly metadata: string
 }
 
 /** Consecutive records of one partition. */

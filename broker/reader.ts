@@ -2,7 +2,16 @@ import { assert, type Clock, KtsError } from '../base/index.ts'
 import type { GroupMembers, Membership, PartitionId } from './group-members.ts'
 import { partitionKey } from './group-members.ts'
 import { type PartitionLog, type PartitionRead, readableEnd } from './partition-log.ts'
-import type { AssignedPartition, GroupMember, LogRecords, Reader, ReaderEvent, Subscription } from './port.ts'
+import type {
+  AssignedPartition,
+  GroupMember,
+  GroupOffset,
+  LogRecords,
+  Reader,
+  ReaderEvent,
+  Subscription,
+  TopicPosition,
+} from './port.ts'
 import { Wake } from './wake.ts'
 
 /** What a reader asks of its broker. */
@@ -12,7 +21,7 @@ export interface ReaderHost {
   /** Throws UNKNOWN_TOPIC_OR_PARTITION. */
   log(topic: string, partition: number): PartitionLog
   /** The group's committed position, or undefined. */
-  committedOffset(group: string, topic: string, partition: number): number | undefined
+  committed(group: string, topic: string, partition: number): GroupOffset | undefined
   /** Throws CLOSED. */
   checkOpen(): void
 }
@@ -69,6 +78,10 @@ export class GroupReader implements Reader {
     }
   }
 
+  position(topic: string, partition: number): number {
+    return this.#position(topic, partition).offset
+  }
+
   seek(topic: string, partition: number, offset: number): void {
     const position = this.#position(topic, partition)
     position.offset = offset
@@ -106,28 +119,29 @@ export class GroupReader implements Reader {
   #nextChange(): ReaderEvent | undefined {
     const change = this.#membership.next()
     if (change === undefined) return undefined
-    const partitions = change.partitions.map(id => (change.kind === 'assigned' ? this.#take(id) : this.#drop(id)))
-    return { kind: change.kind, partitions }
+    return change.kind === 'assigned'
+      ? { kind: 'assigned', partitions: change.partitions.map(id => this.#take(id)) }
+      : { kind: 'revoked', partitions: change.partitions.map(id => this.#drop(id)) }
   }
 
   #take({ topic, partition }: PartitionId): AssignedPartition {
     const log = this.#host.log(topic, partition)
-    const committed = this.#host.committedOffset(this.#subscription.group, topic, partition)
+    const committed = this.#host.committed(this.#subscription.group, topic, partition)
     const initial = this.#subscription.reset === 'earliest' ? log.logStartOffset : log.highWatermark
     const position: Position = {
       topic,
       partition,
       log,
-      offset: committed ?? initial,
+      offset: committed?.offset ?? initial,
       paused: false,
       stop: log.onAdvance(() => this.#markReady(position)),
     }
     this.#positions.set(partitionKey(topic, partition), position)
     this.#markReady(position)
-    return { topic, partition, offset: position.offset }
+    return { topic, partition, offset: position.offset, metadata: committed?.metadata ?? '' }
   }
 
-  #drop({ topic, partition }: PartitionId): AssignedPartition {
+  #drop({ topic, partition }: PartitionId): TopicPosition {
     const position = this.#position(topic, partition)
     position.stop()
     this.#ready.delete(position)

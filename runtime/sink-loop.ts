@@ -1,4 +1,12 @@
-import type { AssignedPartition, Broker, LogRecords, Reader, ReaderEvent, Writer } from '../broker/index.ts'
+import type {
+  AssignedPartition,
+  Broker,
+  LogRecords,
+  Reader,
+  ReaderEvent,
+  TopicPosition,
+  Writer,
+} from '../broker/index.ts'
 import {
   type Clock,
   type JsonObject,
@@ -151,7 +159,7 @@ export class SinkLoop {
     await task.open(partitions.map(p => ({ ...p, state: states.get(nameOf(p.topic, p.partition)) ?? null })))
   }
 
-  async #revoked(partitions: readonly AssignedPartition[]): Promise<void> {
+  async #revoked(partitions: readonly TopicPosition[]): Promise<void> {
     await this.#commit()
     await this.#parts.task.closePartitions(partitions)
     for (const { topic, partition } of partitions) {

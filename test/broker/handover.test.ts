@@ -25,7 +25,7 @@ test('a partition changes hands only after the commit that its last owner had be
   expect(await second.poll(1, NEVER)).toEqual({ kind: 'idle' })
   letGo()
   await committing
-  expect((await until(second, 'assigned')).partitions).toEqual([{ topic: 't', partition: 0, offset: 1 }])
+  expect((await until(second, 'assigned')).partitions).toEqual([{ topic: 't', partition: 0, offset: 1, metadata: '' }])
   await broker.close()
 })
 

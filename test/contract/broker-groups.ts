@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { AssignedPartition, Broker, GroupMember, Reader } from '../../broker/index.ts'
+import type { Broker, GroupMember, Reader, TopicPosition } from '../../broker/index.ts'
 import { lines, NEVER, rejection, subscription, take, until, write } from '../support/broker-drivers.ts'
 import type { Using } from './broker.ts'
 
@@ -16,10 +16,27 @@ export function groupContract(using: Using): void {
       expect(await broker.committed('g')).toEqual([{ topic: 't', partition: 0, offset: 2, metadata: 'so far ä' }])
       expect(await broker.groups()).toEqual(['g'])
       const next = await broker.subscribe(subscription({ group: 'g' }))
-      expect((await until(next, 'assigned')).partitions).toEqual([{ topic: 't', partition: 0, offset: 2 }])
+      expect((await until(next, 'assigned')).partitions).toEqual([
+        { topic: 't', partition: 0, offset: 2, metadata: 'so far ä' },
+      ])
       expect(await take(next, 1)).toEqual(['c'])
       const other = await broker.subscribe(subscription({ group: 'other' }))
       expect((await until(other, 'assigned')).partitions[0]!.offset).toBe(0)
+    })
+
+    test('knows where it reads next, before the first poll and behind the last', async () => {
+      const { broker } = using()
+      await broker.ensureTopic({ name: 't', configs: {} })
+      await write(broker, 't', 0, lines('a', 'b'))
+      const reader = await broker.subscribe(subscription({ group: 'g' }))
+      await until(reader, 'assigned')
+      expect(reader.position('t', 0)).toBe(0)
+      await take(reader, 2)
+      expect(await reader.poll(0, NEVER)).toEqual({ kind: 'idle' })
+      // Behind a marker, too, where the engine writes one.
+      expect(reader.position('t', 0)).toBe((await broker.partition('t', 0)).lastStableOffset)
+      expect(() => reader.position('t', 1)).toThrow('not assigned')
+      await reader.close()
     })
 
     test('shares partitions: revoked first, handed over at the next poll, nothing twice', async () => {
@@ -132,10 +149,10 @@ async function commitOffset(broker: Broker, group: GroupMember, partition: numbe
   await transaction.commit()
 }
 
-function numbers(partitions: readonly AssignedPartition[]): number[] {
+function numbers(partitions: readonly TopicPosition[]): number[] {
   return partitions.map(p => p.partition).sort()
 }
 
-function topics(event: { readonly partitions: readonly AssignedPartition[] }): string[] {
+function topics(event: { readonly partitions: readonly TopicPosition[] }): string[] {
   return event.partitions.map(p => `${p.topic}-${p.partition}`)
 }

@@ -83,8 +83,8 @@ export function readingContract(using: Using): void {
       const before = reader.group
       const { partitions } = await until(reader, 'assigned')
       expect(partitions).toEqual([
-        { topic: 't', partition: 0, offset: 0 },
-        { topic: 't', partition: 1, offset: 0 },
+        { topic: 't', partition: 0, offset: 0, metadata: '' },
+        { topic: 't', partition: 1, offset: 0, metadata: '' },
       ])
       expect(reader.group.generation).toBeGreaterThan(before.generation)
       expect((await take(reader, 3)).sort()).toEqual(['a', 'b', 'c'])

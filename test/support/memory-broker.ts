@@ -94,8 +94,8 @@ export class MemoryBroker implements Broker {
       clock: this.#clock,
       members: this.#members,
       log: (topic: string, partition: number) => this.log(topic, partition),
-      committedOffset: (group: string, topic: string, partition: number) =>
-        this.#offsets.get(group)?.get(partitionKey(topic, partition))?.offset,
+      committed: (group: string, topic: string, partition: number) =>
+        this.#offsets.get(group)?.get(partitionKey(topic, partition)),
       checkOpen: () => this.checkOpen(),
     }
     const reader: GroupReader = new GroupReader(host, subscription, () => this.#readers.delete(reader))
