@@ -13,8 +13,17 @@ import {
 /** A record takes 7 bytes at least, so a hostile count cannot make large arrays. */
 const RECORD_BYTES_MIN = 7
 
-/** Most bytes that one batch may unpack to; a batch is at most 1 MiB when we write it, Kafka's limit is the topic's. */
-const UNPACKED_BYTES_MAX = 256 << 20
+/**
+ * What a batch may unpack to. Kafka limits only the packed size, and producers fill batches by a guess of the ratio, so a
+ * small one may honestly hold a lot; beyond that, memory is taken in proportion to what was stored.
+ */
+const UNPACKED_ALWAYS = 64 << 20
+const UNPACKED_RATIO = 64
+const UNPACKED_MAX = 512 << 20
+
+export function unpackedBytesMax(packedBytes: number): number {
+  return Math.max(UNPACKED_ALWAYS, Math.min(packedBytes * UNPACKED_RATIO, UNPACKED_MAX))
+}
 
 /**
  * The records of the batch at `at` as ranges over `bytes` itself, or over what it unpacks to. The checksum is the
@@ -26,7 +35,7 @@ export async function batchRecords(bytes: Buffer, at: number): Promise<PackedRec
   const codecId = batchCodecId(bytes, at)
   if (codecId === 0 || from === end) return parseRecords(bytes, at, bytes, from, end)
   const codec = await codecById(codecId)
-  const unpacked = await codec.decompress(bytes.subarray(from, end), UNPACKED_BYTES_MAX)
+  const unpacked = await codec.decompress(bytes.subarray(from, end), unpackedBytesMax(end - from))
   return parseRecords(bytes, at, unpacked, 0, unpacked.length)
 }
 
