@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Bench, measure } from './bench.ts'
+import { codecs } from './codecs.ts'
 import { latencyP50, latencyP99 } from './latency.ts'
 import { logAppend, logAppendShapes, logRead } from './log.ts'
 import { logFlat } from './log-flat.ts'
@@ -23,6 +24,7 @@ const BENCHES: readonly Bench[] = [
   ...logAppendShapes,
   ...logManyPartitions,
   ...logFlat,
+  ...codecs,
 ]
 
 /**

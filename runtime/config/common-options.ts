@@ -37,7 +37,7 @@ export const WORKER_OPTIONS = defineOptions({
     type: 'duration',
     default: 1000,
     min: 10,
-    doc: 'How often sinks commit what has arrived downstream. Sources commit with every batch and need no interval.',
+    doc: 'How often sinks commit what has arrived downstream. Sources commit as they read and need no interval, but for `transaction.boundary: interval`.',
   },
   'task.shutdown.graceful.timeout.ms': {
     type: 'duration',
@@ -62,6 +62,19 @@ export const WORKER_OPTIONS = defineOptions({
     default: 8 << 20,
     min: 1 << 20,
     doc: 'Most bytes a source task may have read and not yet committed. Reading waits when it is full.',
+  },
+  'exactly.once.source.support': {
+    type: 'enum',
+    values: ['enabled', 'disabled'],
+    default: 'enabled',
+    doc: 'Sources write in transactions: records and positions together, once. `disabled` writes without: a kill may repeat records, none is lost.',
+  },
+  'transaction.timeout.ms': {
+    type: 'duration',
+    default: 15 * MINUTE,
+    min: 1000,
+    max: 15 * MINUTE,
+    doc: "How long a transaction may stay open before the log aborts it, so that nobody's readers wait for ever. Its task starts again from the last commit.",
   },
   'config.providers.file.param.allowed.paths': {
     type: 'list',
@@ -175,11 +188,30 @@ const COMMON = {
 /** Options of every source, besides the connector's own. */
 export const SOURCE_OPTIONS = defineOptions({
   ...COMMON,
+  'producer.override.compression.type': {
+    type: 'enum',
+    values: ['none', 'gzip', 'snappy', 'lz4', 'zstd'],
+    default: 'none',
+    aliases: ['compression.type'],
+    doc: 'Codec of the batches that this source writes to topics whose own `compression.type` is `producer`.',
+  },
   'partition.by': {
     type: 'enum',
     values: ['source', 'key', 'round-robin'],
     default: 'source',
     doc: "How records find their partition: `source` keeps one source partition (a file, a table's key) in one partition and so in order; `key` hashes each record's key as Kafka does; `round-robin` spreads whole batches.",
+  },
+  'transaction.boundary': {
+    type: 'enum',
+    values: ['poll', 'interval', 'connector'],
+    default: 'poll',
+    doc: 'Where transactions end. `poll`: as soon as the one before is committed, with all that was read meanwhile, a poll never split. `interval`: every `transaction.boundary.interval.ms`, sooner when `source.buffer.bytes` are full. `connector`: where the connector says, if it can.',
+  },
+  'transaction.boundary.interval.ms': {
+    type: 'duration',
+    default: null,
+    min: 1,
+    doc: 'With `transaction.boundary: interval`: how long at least from one commit to the next. Default: `offset.flush.interval.ms` of the worker.',
   },
 })
 
