@@ -5,6 +5,7 @@ import { TextFormat } from './text.ts'
 
 /** Turns rows into lines. One instance serves one task. */
 export interface Format {
+  readonly name: 'json' | 'text'
   /** Of the object's name: `.txt`, `.json`. */
   readonly extension: string
   /**
@@ -12,6 +13,8 @@ export interface Format {
    * Answers where to go on. A row that cannot be expressed is told to `reject` and leaves nothing behind.
    */
   write(rows: Rows, from: number, to: number, out: BlockWriter, totalMax: number, reject: Reject): number
+  /** Tells `reject` the rows of [from, to) that `write` would refuse, and writes nothing. */
+  check(rows: Rows, from: number, to: number, reject: Reject): void
   /** Values since the last call that were not valid UTF-8 and carry U+FFFD now. */
   takeRepaired(): number
 }
@@ -29,7 +32,10 @@ export const FORMAT_NAMES = [
 export type FormatName = (typeof FORMAT_NAMES)[number]
 
 export function createFormat(name: FormatName): Format {
-  return name === 'json' || name === 'io.confluent.connect.s3.format.json.JsonFormat'
-    ? new JsonFormat()
-    : new TextFormat()
+  return formatNameOf(name) === 'json' ? new JsonFormat() : new TextFormat()
+}
+
+/** The short name of one that may be a class of Confluent's. */
+export function formatNameOf(name: FormatName): Format['name'] {
+  return name === 'json' || name === 'io.confluent.connect.s3.format.json.JsonFormat' ? 'json' : 'text'
 }

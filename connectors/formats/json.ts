@@ -18,6 +18,7 @@ const NULL = Buffer.from('null')
  * null as `null`.
  */
 export class JsonFormat implements Format {
+  readonly name = 'json'
   readonly extension = '.json'
   #repaired = 0
 
@@ -28,6 +29,11 @@ export class JsonFormat implements Format {
       : this.#strings(rows.packed, from, to, out, totalMax)
     out.lines += next - from
     return next
+  }
+
+  check(rows: Rows, from: number, to: number, reject: Reject): void {
+    if (rows.packed !== undefined) return
+    for (let i = from; i < to; i++) this.#textOf(rows, i, reject)
   }
 
   takeRepaired(): number {
@@ -112,18 +118,22 @@ export class JsonFormat implements Format {
   #records(rows: Rows, from: number, to: number, out: BlockWriter, totalMax: number, reject: Reject): number {
     let i = from
     for (; i < to && out.total < totalMax; i++) {
-      const { value, valueSchema } = rows.records![i]!
-      let json: string
-      try {
-        json = valueToJson(value, valueSchema)
-      } catch (error) {
-        reject(i, `json: ${errorMessage(error)}`)
-        continue
-      }
+      const json = this.#textOf(rows, i, reject)
+      if (json === undefined) continue
       line(out, Buffer.from(json, 'utf8'))
       out.lines++
     }
     return i
+  }
+
+  #textOf(rows: Rows, i: number, reject: Reject): string | undefined {
+    const { value, valueSchema } = rows.records![i]!
+    try {
+      return valueToJson(value, valueSchema)
+    } catch (error) {
+      reject(i, `json: ${errorMessage(error)}`)
+      return undefined
+    }
   }
 }
 

@@ -8,12 +8,18 @@ const NEWLINE = 0x0a
 
 /** Raw lines: every value as it is, and a newline. Structured values become their JSON text; null an empty line. */
 export class TextFormat implements Format {
+  readonly name = 'text'
   readonly extension = '.txt'
 
   write(rows: Rows, from: number, to: number, out: BlockWriter, totalMax: number, reject: Reject): number {
     return rows.packed === undefined
       ? this.#records(rows, from, to, out, totalMax, reject)
       : this.#packed(rows.packed, from, to, out, totalMax)
+  }
+
+  check(rows: Rows, from: number, to: number, reject: Reject): void {
+    if (rows.packed !== undefined) return
+    for (let i = from; i < to; i++) this.#lineOf(rows, i, reject)
   }
 
   takeRepaired(): number {
@@ -37,20 +43,24 @@ export class TextFormat implements Format {
   #records(rows: Rows, from: number, to: number, out: BlockWriter, totalMax: number, reject: Reject): number {
     let i = from
     for (; i < to && out.total < totalMax; i++) {
-      const { value, valueSchema } = rows.records![i]!
-      let line: Buffer
-      try {
-        line = lineOf(value, valueSchema)
-      } catch (error) {
-        reject(i, `text: ${errorMessage(error)}`)
-        continue
-      }
+      const line = this.#lineOf(rows, i, reject)
+      if (line === undefined) continue
       out.copy(line, 0, line.length)
       out.ensure(1)
       out.bytes[out.length++] = NEWLINE
       out.lines++
     }
     return i
+  }
+
+  #lineOf(rows: Rows, i: number, reject: Reject): Buffer | undefined {
+    const { value, valueSchema } = rows.records![i]!
+    try {
+      return lineOf(value, valueSchema)
+    } catch (error) {
+      reject(i, `text: ${errorMessage(error)}`)
+      return undefined
+    }
   }
 }
 

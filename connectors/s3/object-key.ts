@@ -30,12 +30,11 @@ export function prefixOf(topicsDir: string): string {
 export function isNameOf(
   name: string,
   partitions: readonly { readonly topic: string; readonly partition: number }[],
-  extension: string,
+  extensions: readonly string[],
 ): boolean {
-  if (!name.endsWith(extension)) return false
-  const stem = name.slice(0, name.length - extension.length)
   return partitions.some(({ topic, partition }) => {
     const start = `${topic}+${partition}+`
-    return stem.startsWith(start) && /^\d{10,16}$/.test(stem.slice(start.length))
+    const offset = name.startsWith(start) ? /^\d{10,16}/.exec(name.slice(start.length))?.[0] : undefined
+    return offset !== undefined && extensions.includes(name.slice(start.length + offset.length))
   })
 }

@@ -1,45 +1,59 @@
-import type { BufferPool, Clock, Codec } from '../../runtime/api/index.ts'
-import type { Format, Reject } from '../formats/format.ts'
+import type { BufferPool, Clock, SinkProgress } from '../../runtime/api/index.ts'
+import type { Reject } from '../formats/format.ts'
 import type { Rows } from '../formats/rows.ts'
+import type { Claim } from './config-era.ts'
 import { objectKey } from './object-key.ts'
+import type { ObjectPlan } from './object-plan.ts'
 import type { ObjectStore } from './object-store.ts'
 import { OpenObject } from './open-object.ts'
+import type { PartitionState } from './partition-state.ts'
+import { ReplayedObjects } from './replayed-objects.ts'
 import { byteLimit, endOfObject, isDue, isFull, type Rotation } from './rotation.ts'
-import { type Run, type RunPolicy, runsOf } from './runs.ts'
+import { type Run, runsOf } from './runs.ts'
 
 /** What all objects of a task have in common. */
-export interface ObjectSettings extends RunPolicy {
+export interface ObjectSettings {
   readonly store: ObjectStore
-  readonly format: Format
-  readonly codec: Codec
   readonly pool: BufferPool
   readonly topicsDir: string
-  /** `.json.zst` */
-  readonly extension: string
   readonly rotation: Rotation
   readonly openFilesMax: number
   readonly clock: Clock
+  /** Called for every row that is left out on purpose. */
+  readonly ignored: () => void
+  /** A planned object was written with another number of records than its plan says. */
+  readonly changed: (plan: ObjectPlan, lines: number) => void
 }
 
 /** The objects of one partition: one being filled for each folder, and those that are finished and not yet durable. */
 export class PartitionObjects {
   readonly topic: string
   readonly partition: number
+  readonly state: PartitionState
   readonly #settings: ObjectSettings
   /** By folder; the one that got records last stands last. */
   readonly #filling = new Map<string, OpenObject>()
+  readonly #replayed: ReplayedObjects
   #finished: OpenObject[] = []
   #nextOffset: number
 
-  constructor(topic: string, partition: number, offset: number, settings: ObjectSettings) {
+  constructor(topic: string, partition: number, offset: number, state: PartitionState, settings: ObjectSettings) {
     this.topic = topic
     this.partition = partition
+    this.state = state
     this.#nextOffset = offset
     this.#settings = settings
+    this.#replayed = new ReplayedObjects(state, settings)
   }
 
+  /** Those that may be finished at any record. */
   get filling(): Iterable<OpenObject> {
     return this.#filling.values()
+  }
+
+  /** Those whose plan says where they end. */
+  get replayed(): Iterable<OpenObject> {
+    return this.#replayed.open
   }
 
   get finished(): readonly OpenObject[] {
@@ -53,57 +67,121 @@ export class PartitionObjects {
     for (const object of this.#finished) {
       if (!object.committed) offset = Math.min(offset, object.identity.firstOffset)
     }
-    return offset
+    return Math.min(offset, this.#replayed.firstOffset)
+  }
+
+  /** For preCommit. */
+  get progress(): SinkProgress {
+    const offset = this.safeOffset
+    return { topic: this.topic, partition: this.partition, offset, state: this.state.toCommit(offset) }
+  }
+
+  /** For saveState. */
+  get plans(): SinkProgress {
+    return { topic: this.topic, partition: this.partition, state: this.state.toSave(this.safeOffset) }
   }
 
   /** Formats a batch into its objects. Memory only: cannot fail half way. */
   take(rows: Rows, nextOffset: number, reject: Reject): void {
-    for (const run of runsOf(rows, this.partition, this.#settings, reject)) this.#takeRun(rows, run, reject)
+    let from = 0
+    while (from < rows.count && rows.offset(from) < this.state.replayEnd) from = this.#takeSpan(rows, from, reject)
+    this.#takeNew(rows, from, rows.count, reject)
     this.#nextOffset = nextOffset
+    this.#finished.push(...this.#replayed.finishBelow(nextOffset))
   }
 
   /** Finishes what is due by the clock. */
   finishDue(): void {
     const { rotation, clock } = this.#settings
     const now = clock.monotonic()
-    for (const [folder, object] of this.#filling) {
-      if (isDue(rotation, object.openedAt, object.touchedAt, now)) this.#finish(folder, object)
+    for (const object of this.#filling.values()) {
+      if (isDue(rotation, object.openedAt, object.touchedAt, now)) this.finish(object)
     }
   }
 
   finish(object: OpenObject): void {
-    this.#finish(object.identity.folder, object)
+    this.#filling.delete(object.identity.folder)
+    this.#finished.push(object)
+    object.finish()
+  }
+
+  /** Finishes what keeps the committed offset from moving on. */
+  finishOldest(): void {
+    let oldest: OpenObject | undefined
+    for (const object of this.#filling.values()) {
+      if (oldest === undefined || object.identity.firstOffset < oldest.identity.firstOffset) oldest = object
+    }
+    if (oldest !== undefined) this.finish(oldest)
   }
 
   finishAll(): void {
-    for (const [folder, object] of this.#filling) this.#finish(folder, object)
+    for (const object of this.#filling.values()) this.finish(object)
+  }
+
+  /** Decides about finished objects that have no plan yet, the `max` oldest. Answers all whose plan waits to be saved. */
+  decide(max: number): readonly OpenObject[] {
+    const waiting = this.#finished
+      .filter(object => !object.mayCommit)
+      .sort((a, b) => a.identity.firstOffset - b.identity.firstOffset)
+      .slice(0, max)
+    for (const object of waiting) {
+      if (object.plan === undefined) object.era.add(object.decide())
+    }
+    return waiting
   }
 
   /** Forgets finished objects that are durable and answers them. */
   takeCommitted(): readonly OpenObject[] {
     const committed = this.#finished.filter(object => object.committed)
-    if (committed.length > 0) this.#finished = this.#finished.filter(object => !object.committed)
+    if (committed.length === 0) return committed
+    this.#finished = this.#finished.filter(object => !object.committed)
+    for (const { era, plan } of committed) if (plan !== undefined) era.done(plan)
     return committed
   }
 
   async abort(): Promise<void> {
-    const objects = [...this.#filling.values(), ...this.#finished]
+    const objects = [...this.#filling.values(), ...this.#replayed.open, ...this.#finished]
     this.#filling.clear()
     this.#finished = []
     await Promise.all(objects.map(object => object.abort()))
   }
 
+  /** Consecutive rows that one earlier decision is about; answers the row behind them. */
+  #takeSpan(rows: Rows, from: number, reject: Reject): number {
+    const claim = this.state.claimOf(rows, from)
+    let to = from + 1
+    while (to < rows.count && this.state.claimOf(rows, to) === claim) to++
+    if (claim === undefined) this.#takeNew(rows, from, to, reject)
+    else this.#takeClaimed(rows, from, to, claim, reject)
+    return to
+  }
+
+  /** As the earlier run did it, so that a record it refused is refused again, whatever the configuration says now. */
+  #takeClaimed(rows: Rows, from: number, to: number, { era, plan }: Claim, reject: Reject): void {
+    const { ignored } = this.#settings
+    for (const run of runsOf(rows, from, to, this.partition, era.rules, { reject, ignored })) {
+      if (plan === undefined) era.rules.format.check(rows, run.from, run.to, reject)
+      else this.#replayed.objectOf(plan, era).take(rows, run.from, run.to, Number.POSITIVE_INFINITY, reject)
+    }
+  }
+
+  #takeNew(rows: Rows, from: number, to: number, reject: Reject): void {
+    const { ignored } = this.#settings
+    const { rules } = this.state.current
+    for (const run of runsOf(rows, from, to, this.partition, rules, { reject, ignored })) {
+      this.#takeRun(rows, run, reject)
+    }
+  }
+
   #takeRun(rows: Rows, run: Run, reject: Reject): void {
-    const { rotation, format } = this.#settings
+    const { rotation } = this.#settings
     let i = run.from
     while (i < run.to) {
       const object = this.#objectFor(run, rows.offset(i))
       const end =
         object.lines === 0 ? this.#endOfFirst(rows, i, run.to) : endOfObject(rotation, object, rows, i, run.to)
-      i = object.take(format, rows, i, end, byteLimit(rotation), reject)
-      if (isFull(rotation, object.lines, object.bytes) || (i === end && end < run.to)) {
-        this.#finish(object.identity.folder, object)
-      }
+      i = object.take(rows, i, end, byteLimit(rotation), reject)
+      if (isFull(rotation, object.lines, object.bytes) || (i === end && end < run.to)) this.finish(object)
     }
   }
 
@@ -118,9 +196,9 @@ export class PartitionObjects {
     const now = clock.monotonic()
     let object = this.#filling.get(folder)
     if (object === undefined) {
-      for (const [oldest, candidate] of this.#filling) {
+      for (const candidate of this.#filling.values()) {
         if (this.#filling.size < openFilesMax) break
-        this.#finish(oldest, candidate)
+        this.finish(candidate)
       }
       object = this.#create(run, folder, firstOffset, now)
     }
@@ -131,7 +209,8 @@ export class PartitionObjects {
   }
 
   #create(run: Run, folder: string, firstOffset: number, now: number): OpenObject {
-    const { store, codec, pool, topicsDir, extension } = this.#settings
+    const { store, pool, topicsDir } = this.#settings
+    const era = this.state.current
     const key = objectKey({
       topicsDir,
       topic: run.topic,
@@ -139,15 +218,8 @@ export class PartitionObjects {
       originTopic: this.topic,
       partition: this.partition,
       firstOffset,
-      extension,
+      extension: era.rules.extension,
     })
-    const identity = { originTopic: this.topic, partition: this.partition, folder, firstOffset, key }
-    return new OpenObject(identity, store.create(key), codec, pool, now)
-  }
-
-  #finish(folder: string, object: OpenObject): void {
-    this.#filling.delete(folder)
-    this.#finished.push(object)
-    object.finish()
+    return new OpenObject({ folder, firstOffset, key }, era, store.create(key), pool, now)
   }
 }

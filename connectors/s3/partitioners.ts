@@ -1,8 +1,13 @@
 /** Which folder a record belongs to. */
 export type Partitioner =
-  | { readonly kind: 'default' }
+  | { readonly kind: 'default'; readonly name: 'default' }
   /** Of one length in UTC: every record of one `periodMs` has the same path. */
-  | { readonly kind: 'time'; readonly periodMs: number; path(timestamp: number): string }
+  | {
+      readonly kind: 'time'
+      readonly name: 'hourly' | 'daily'
+      readonly periodMs: number
+      path(timestamp: number): string
+    }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -31,9 +36,11 @@ export const PATH_FORMATS: Readonly<Record<string, number>> = {
 /** `pathFormat` decides for the TimeBasedPartitioner alone; the others know their folders. */
 export function partitionerOf(name: PartitionerName, pathFormat: string | undefined): Partitioner {
   const periodMs = /TimeBased/.test(name) ? PATH_FORMATS[pathFormat ?? ''] : undefined
-  if (periodMs === HOUR_MS || /hourly/i.test(name)) return { kind: 'time', periodMs: HOUR_MS, path: hourPath }
-  if (periodMs === DAY_MS || /daily/i.test(name)) return { kind: 'time', periodMs: DAY_MS, path: dayPath }
-  return { kind: 'default' }
+  if (periodMs === HOUR_MS || /hourly/i.test(name))
+    return { kind: 'time', name: 'hourly', periodMs: HOUR_MS, path: hourPath }
+  if (periodMs === DAY_MS || /daily/i.test(name))
+    return { kind: 'time', name: 'daily', periodMs: DAY_MS, path: dayPath }
+  return { kind: 'default', name: 'default' }
 }
 
 /** What a Date can hold; a record beyond it is a bad record. */

@@ -16,36 +16,88 @@ export interface Run {
 export interface RunPolicy {
   readonly partitioner: Partitioner
   readonly nulls: NullPolicy
+}
+
+/** What becomes of rows that go nowhere. */
+export interface Outcasts {
+  readonly reject: Reject
   /** Called for every row that is left out on purpose. */
   readonly ignored: () => void
 }
 
-/** Cuts a batch of `partition` into runs; what goes nowhere is rejected or ignored. */
-export function* runsOf(rows: Rows, partition: number, policy: RunPolicy, reject: Reject): Generator<Run> {
-  const { partitioner } = policy
+/** Cuts rows [from, to) of `partition` into runs. */
+export function* runsOf(
+  rows: Rows,
+  from: number,
+  to: number,
+  partition: number,
+  policy: RunPolicy,
+  outcasts: Outcasts,
+): Generator<Run> {
+  const { partitioner, nulls } = policy
   const plain = partitioner.kind === 'default' && rows.packed !== undefined
-  if (plain && (policy.nulls === 'write' || !hasNulls(rows))) {
-    if (rows.count > 0) yield { topic: rows.topic(0), path: `partition=${partition}`, from: 0, to: rows.count }
+  if (plain && (nulls === 'write' || !hasNulls(rows, from, to))) {
+    if (to > from) yield { topic: rows.topic(from), path: pathOf(partitioner, rows, from, partition), from, to }
     return
   }
-  for (let i = 0; i < rows.count; ) {
-    if (!belongsSomewhere(rows, i, policy, reject)) {
+  for (let i = from; i < to; ) {
+    if (!belongsSomewhere(rows, i, policy, outcasts)) {
       i++
       continue
     }
-    const to = endOfRun(rows, i, policy)
-    const path = partitioner.kind === 'time' ? partitioner.path(rows.timestamp(i)) : `partition=${partition}`
-    yield { topic: rows.topic(i), path, from: i, to }
-    i = to
+    const end = endOfRun(rows, i, to, policy)
+    yield { topic: rows.topic(i), path: pathOf(partitioner, rows, i, partition), from: i, to: end }
+    i = end
   }
 }
 
-function hasNulls(rows: Rows): boolean {
-  for (let i = 0; i < rows.count; i++) if (rows.isNull(i)) return true
+/** Names the folders of single rows, whether or not their value may be written. */
+export class FolderNamer {
+  readonly #partitioner: Partitioner
+  readonly #partition: number
+  #topic: string | undefined
+  #period = 0
+  #folder = ''
+
+  constructor(partitioner: Partitioner, partition: number) {
+    this.#partitioner = partitioner
+    this.#partition = partition
+  }
+
+  /** `<topic>/<encoded partition>`; undefined for a row that has no folder. */
+  folderOf(rows: Rows, i: number): string | undefined {
+    const topic = rows.topic(i)
+    let period = 0
+    if (this.#partitioner.kind === 'time') {
+      const timestamp = rows.timestamp(i)
+      if (!hasTime(timestamp)) return undefined
+      period = Math.floor(timestamp / this.#partitioner.periodMs)
+    }
+    if (topic !== this.#topic || period !== this.#period) {
+      if (!isTopicName(topic)) return undefined
+      this.#topic = topic
+      this.#period = period
+      this.#folder = `${topic}/${pathOf(this.#partitioner, rows, i, this.#partition)}`
+    }
+    return this.#folder
+  }
+}
+
+function pathOf(partitioner: Partitioner, rows: Rows, i: number, partition: number): string {
+  return partitioner.kind === 'time' ? partitioner.path(rows.timestamp(i)) : `partition=${partition}`
+}
+
+function hasNulls(rows: Rows, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (rows.isNull(i)) return true
   return false
 }
 
-function belongsSomewhere(rows: Rows, i: number, { partitioner, nulls, ignored }: RunPolicy, reject: Reject): boolean {
+function belongsSomewhere(
+  rows: Rows,
+  i: number,
+  { partitioner, nulls }: RunPolicy,
+  { reject, ignored }: Outcasts,
+): boolean {
   if (nulls !== 'write' && rows.isNull(i)) {
     if (nulls === 'ignore') ignored()
     else reject(i, 'the record has no value; behavior.on.null.values: ignore or write takes it')
@@ -62,17 +114,17 @@ function belongsSomewhere(rows: Rows, i: number, { partitioner, nulls, ignored }
   return true
 }
 
-function endOfRun(rows: Rows, from: number, { partitioner, nulls }: RunPolicy): number {
+function endOfRun(rows: Rows, from: number, to: number, { partitioner, nulls }: RunPolicy): number {
   const topic = rows.topic(from)
   const period = partitioner.kind === 'time' ? partitioner.periodMs : 0
   const begins = period === 0 ? 0 : Math.floor(rows.timestamp(from) / period) * period
-  for (let i = from + 1; i < rows.count; i++) {
+  for (let i = from + 1; i < to; i++) {
     if (rows.topic(i) !== topic || (nulls !== 'write' && rows.isNull(i))) return i
     if (period === 0) continue
     const timestamp = rows.timestamp(i)
     if (timestamp < begins || timestamp >= begins + period) return i
   }
-  return rows.count
+  return to
 }
 
 /** A transform may have set any text, and it becomes a folder: `..` would leave the directory. */

@@ -55,8 +55,9 @@ const credentials: Remedy = {
 }
 const denied: Remedy = { code: 'ACCESS_DENIED', hint: target => `allow it: ${policyFor(target)}` }
 const expired: Remedy = { code: 'CREDENTIALS_EXPIRED', hint: () => 'renew the session token' }
+/** A restart mends it once the bucket is there, so this is not CONFIG_INVALID, which nothing tries again. */
 const noBucket: Remedy = {
-  code: 'CONFIG_INVALID',
+  code: 'BUCKET_MISSING',
   hint: ({ bucket, region }) =>
     `create the bucket (aws s3 mb s3://${bucket} --region ${region}) or mend s3.bucket.name`,
 }
@@ -80,7 +81,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
       "this machine's clock differs from the store's by more than 15 minutes; set it (timedatectl set-ntp true)",
   },
   NoSuchBucket: noBucket,
-  InvalidBucketName: noBucket,
+  InvalidBucketName: { ...noBucket, code: 'CONFIG_INVALID' },
   PermanentRedirect: region,
   AuthorizationHeaderMalformed: region,
   IllegalLocationConstraintException: region,

@@ -15,12 +15,21 @@ import { Rows } from '../formats/rows.ts'
 import { isNameOf } from './object-key.ts'
 import type { OpenObject } from './open-object.ts'
 import { type ObjectSettings, PartitionObjects } from './partition-objects.ts'
+import { openState } from './partition-state.ts'
+import type { ObjectRules, RecordedConfig } from './recorded-config.ts'
 import { settleAll } from './settle-all.ts'
 
 /** Finished objects that may be uploading while more is taken. */
 const UPLOADS_BEHIND_MAX = 8
+/** So many are worth a transaction for their plans before the next commit is due. */
+const PLANS_WORTH_SAVING = 4
+/** Plans that are made at once, and marks that are kept, of one partition: its state stays below about 100 kB. */
+const PLANS_AT_ONCE_MAX = 256
+const MARKS_MAX = 256
 
-export interface SinkTaskOptions extends ObjectSettings {
+export interface SinkTaskOptions extends Omit<ObjectSettings, 'changed'> {
+  readonly config: RecordedConfig
+  readonly rules: ObjectRules
   /** Bytes. */
   readonly memoryMax: number
   /** How a person reads an object. */
@@ -31,6 +40,10 @@ export interface SinkTaskOptions extends ObjectSettings {
  * The `s3` sink. `put` first waits until what earlier puts took has left memory (that may fail, and then nothing was
  * taken), then formats its batches into open objects (that cannot fail), and starts compression and uploads, which run
  * while the loop reads on.
+ *
+ * Exactly once: before an object can be seen, its plan (key, first and last record) is durable; after a restart the records
+ * of a plan go to its object again, those that are known to be in durable objects go nowhere, and only the rest is cut by
+ * the rules of rotation. So it does not matter what the clock, the order of uploads or an edit of the configuration did.
  */
 export class S3SinkTask implements SinkTask {
   readonly #options: SinkTaskOptions
@@ -44,13 +57,26 @@ export class S3SinkTask implements SinkTask {
   }
 
   async open(partitions: readonly OpenPartition[]): Promise<void> {
-    const { store, extension } = this.#options
-    const swept = await store.sweep(name => isNameOf(name, partitions, extension))
-    if (swept > 0)
-      this.#context.log.info({ swept }, 'removed unfinished objects of an earlier run; they are written anew')
-    for (const { topic, partition, offset } of partitions) {
-      this.#partitions.set(nameOf(topic, partition), new PartitionObjects(topic, partition, offset, this.#options))
+    const { store, config, rules } = this.#options
+    const { log } = this.#context
+    const settings: ObjectSettings = {
+      ...this.#options,
+      changed: (plan, lines) => {
+        this.#context.count('objects.changed')
+        const facts = { key: plan.key, planned: plan.count, written: lines }
+        log.error(facts, 'records of a planned object are gone from the log or filtered now: it has what is left')
+      },
     }
+    const opened = await Promise.all(
+      partitions.map(async partition => {
+        const state = await openState(partition, config, rules, log)
+        return new PartitionObjects(partition.topic, partition.partition, partition.offset, state, settings)
+      }),
+    )
+    const extensions = opened.flatMap(({ state }) => state.extensions)
+    const swept = await store.sweep(name => isNameOf(name, partitions, extensions))
+    if (swept > 0) log.info({ swept }, 'removed unfinished objects of an earlier run; they are written anew')
+    for (const objects of opened) this.#partitions.set(nameOf(objects.topic, objects.partition), objects)
   }
 
   async put(batches: readonly SinkBatch[]): Promise<void> {
@@ -62,7 +88,7 @@ export class S3SinkTask implements SinkTask {
       objects.take(rows, batches[b]!.nextOffset, (record, reason) => rejected.push({ batch: b, record, reason }))
     }
     this.#kick()
-    const repaired = this.#options.format.takeRepaired()
+    const repaired = this.#options.rules.format.takeRepaired()
     if (repaired > 0) this.#context.count('invalid.utf8', repaired)
     if (rejected.length > 0) throw new RejectedRecords(rejected)
   }
@@ -81,11 +107,7 @@ export class S3SinkTask implements SinkTask {
         'an upload failed and is tried again',
       )
     }
-    return [...this.#partitions.values()].map(({ topic, partition, safeOffset }) => ({
-      topic,
-      partition,
-      offset: safeOffset,
-    }))
+    return [...this.#partitions.values()].map(objects => objects.progress)
   }
 
   async drain(): Promise<void> {
@@ -107,7 +129,11 @@ export class S3SinkTask implements SinkTask {
 
   /** Waits until memory is left for another put, and rejects with what keeps the store from taking more. */
   async #makeRoom(): Promise<void> {
-    await settleAll(this.#filling())
+    await settleAll(this.#open())
+    if (this.#finished().filter(object => !object.mayCommit).length >= PLANS_WORTH_SAVING) {
+      await this.#plan()
+      this.#kick()
+    }
     if (this.#finished().length > UPLOADS_BEHIND_MAX) await this.#settleFinished()
     if (this.#held() <= this.#options.memoryMax) return
     await this.#settleFinished()
@@ -122,17 +148,37 @@ export class S3SinkTask implements SinkTask {
 
   /** Starts what can go on in the background; `#makeRoom` and `preCommit` hear how it went. */
   #kick(): void {
-    for (const object of this.#filling()) object.kick()
+    for (const object of this.#open()) object.kick()
     for (const object of this.#finished().slice(0, UPLOADS_BEHIND_MAX)) object.kick()
   }
 
+  /** Makes durable which records finished objects have, and with that lets them be seen: the oldest of each partition. */
+  async #plan(): Promise<void> {
+    const partitions = [...this.#partitions.values()]
+    const decided = partitions.map(objects => objects.decide(PLANS_AT_ONCE_MAX))
+    const planned = partitions.filter((_, i) => decided[i]!.length > 0)
+    if (planned.length === 0) return
+    await this.#context.saveState(planned.map(objects => objects.plans))
+    for (const object of decided.flat()) object.allowCommit()
+  }
+
   async #settleFinished(): Promise<void> {
-    try {
-      await settleAll(this.#finished())
-    } finally {
-      for (const objects of this.#partitions.values()) {
-        for (const object of objects.takeCommitted()) this.#reportObject(object)
+    for (;;) {
+      await this.#plan()
+      const ready = this.#finished().filter(object => object.mayCommit)
+      if (ready.length === 0) return
+      try {
+        await settleAll(ready)
+      } finally {
+        this.#takeCommitted()
       }
+    }
+  }
+
+  #takeCommitted(): void {
+    for (const objects of this.#partitions.values()) {
+      for (const object of objects.takeCommitted()) this.#reportObject(object)
+      if (objects.state.marks > MARKS_MAX) objects.finishOldest()
     }
   }
 
@@ -152,8 +198,8 @@ export class S3SinkTask implements SinkTask {
     return objects
   }
 
-  #filling(): OpenObject[] {
-    return [...this.#partitions.values()].flatMap(objects => [...objects.filling])
+  #open(): OpenObject[] {
+    return [...this.#partitions.values()].flatMap(objects => [...objects.replayed, ...objects.filling])
   }
 
   #finished(): OpenObject[] {
@@ -162,10 +208,8 @@ export class S3SinkTask implements SinkTask {
 
   #held(): number {
     let held = 0
-    for (const objects of this.#partitions.values()) {
-      for (const object of objects.filling) held += object.held
-      for (const object of objects.finished) held += object.held
-    }
+    for (const object of this.#open()) held += object.held
+    for (const object of this.#finished()) held += object.held
     return held
   }
 

@@ -2,26 +2,23 @@ import {
   type CheckContext,
   defineSink,
   KtsError,
-  loadCodec,
   randomId,
   type SinkTask,
   type TaskContext,
 } from '../../runtime/api/index.ts'
 import { blockPool } from '../formats/block-writer.ts'
-import { createFormat } from '../formats/format.ts'
+import { formatNameOf } from '../formats/format.ts'
 import { DirectoryStore } from './directory-store.ts'
 import { prefixOf } from './object-key.ts'
 import type { ObjectStore } from './object-store.ts'
 import { optionProblems } from './option-problems.ts'
 import { S3_OPTIONS, type S3Options } from './options.ts'
 import { partitionerOf } from './partitioners.ts'
+import { type ObjectCodec, rulesOf } from './recorded-config.ts'
 import { openS3Store } from './s3-store.ts'
 import { S3SinkTask } from './sink-task.ts'
 import { directoryOf } from './store-url.ts'
 
-type ObjectCodec = S3Options['s3.compression.type']
-
-const EXTENSIONS: Readonly<Record<ObjectCodec, string>> = { none: '', gzip: '.gz', zstd: '.zst' }
 const READERS: Readonly<Record<ObjectCodec, string>> = { none: 'cat', gzip: 'gzip -dc', zstd: 'zstd -dc' }
 
 /** A connection that gives no byte for so long is dropped; 10 kB/s is slow but alive. */
@@ -41,17 +38,22 @@ export const s3Sink = defineSink({
 })
 
 async function openSink(options: S3Options, context: TaskContext): Promise<SinkTask> {
-  const codec = await loadCodec(options['s3.compression.type'])
-  const format = createFormat(options['format.class'])
   const store = await openStore(options, context)
+  const codec = options['s3.compression.type']
+  const config = {
+    place: store.place,
+    format: formatNameOf(options['format.class']),
+    codec,
+    partitioner: partitionerOf(options['partitioner.class'], options['path.format']).name,
+    nulls: options['behavior.on.null.values'],
+  }
   return new S3SinkTask(
     {
+      config,
+      rules: await rulesOf(config),
       store,
-      format,
-      codec,
       pool: blockPool(),
       topicsDir: options['topics.dir'],
-      extension: format.extension + EXTENSIONS[options['s3.compression.type']],
       rotation: {
         flushSize: options['flush.size'],
         flushBytes: options['flush.bytes'],
@@ -59,9 +61,7 @@ async function openSink(options: S3Options, context: TaskContext): Promise<SinkT
         idleMs: options['rotate.idle.ms'],
         scheduleMs: options['rotate.schedule.interval.ms'],
       },
-      partitioner: partitionerOf(options['partitioner.class'], options['path.format']),
       openFilesMax: options['partitioner.max.open.files'],
-      nulls: options['behavior.on.null.values'],
       ignored: () => context.count('null.values.ignored'),
       clock: context.clock,
       memoryMax: options['buffer.memory'],

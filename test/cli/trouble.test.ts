@@ -82,14 +82,14 @@ describe('a sink that cannot run', () => {
   })
 
   it('status shows the cause and ends with 1 while the rest goes on', async () => {
-    await intoBucket(refuse(404, 'NoSuchBucket'), 'follow')
+    await intoBucket(refuse(301, 'PermanentRedirect'), 'follow')
     worker = new RunningCli(['start', 'p.yaml'], { cwd: folder })
     await worker.said(/"connector":"bucket".*stays FAILED/)
     const { code, stdout } = await runCli(['status'], { cwd: folder })
     expect(code).toBe(1)
     expect(stdout).toMatch(/^lines +file source +RUNNING/m)
     expect(stdout).toMatch(/^bucket +s3 sink +FAILED/m)
-    expect(stdout).toMatch(/^bucket task 0 FAILED: .*NoSuchBucket/m)
+    expect(stdout).toMatch(/^bucket task 0 FAILED: .*PermanentRedirect/m)
   })
 })
 

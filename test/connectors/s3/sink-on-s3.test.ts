@@ -62,7 +62,7 @@ onS3('check puts, gets and deletes where the objects will lie, and leaves nothin
 
 onS3('a missing bucket and wrong credentials are said as such, by check and by the task', async () => {
   await expect(s3Sink.check!(onServer({ 's3.bucket.name': 'not-there' }), context())).rejects.toMatchObject({
-    code: 'CONFIG_INVALID',
+    code: 'BUCKET_MISSING',
     message: expect.stringMatching(/not-there.*NoSuchBucket.*create the bucket/),
   })
   await expect(s3Sink.check!(onServer({ 'aws.secret.access.key': 'wrong' }), context())).rejects.toMatchObject({
@@ -71,7 +71,7 @@ onS3('a missing bucket and wrong credentials are said as such, by check and by t
   })
   const task = await s3Sink.open(onServer({ 's3.bucket.name': 'not-there' }), context())
   await expect(task.open([{ topic: 't', partition: 0, offset: 0, state: null }])).rejects.toMatchObject({
-    code: 'CONFIG_INVALID',
+    code: 'BUCKET_MISSING',
   })
 })
 
