@@ -47,7 +47,9 @@ export const logAppend = append({ name: 'log-append', must: 0.5, goal: 0.7 })
 
 /** How the figure moves with codec, batch size, partitions and durability. */
 export const logAppendShapes: readonly Bench[] = [
-  ...(['gzip', 'zstd'] as const).map(codec => append({ name: `log-append-${codec}`, codec, share: 0.25 })),
+  ...(['gzip', 'snappy', 'lz4', 'zstd'] as const).map(codec =>
+    append({ name: `log-append-${codec}`, codec, share: 0.25 }),
+  ),
   append({ name: 'log-append-16k', batchBytes: 16 << 10, share: 1 / 16 }),
   append({ name: 'log-append-256k', batchBytes: 256 << 10, share: 0.5 }),
   append({ name: 'log-append-100-partitions', partitions: 100 }),

@@ -7,6 +7,7 @@ import { latencyP50, latencyP99 } from './latency.ts'
 import { logAppend, logAppendShapes, logRead } from './log.ts'
 import { logFlat } from './log-flat.ts'
 import { logManyPartitions } from './log-partitions.ts'
+import { logRecover } from './log-recover.ts'
 import { eosOverhead, logToJsonl, logToText, tailToJsonl, tailToLog } from './pipelines.ts'
 import { rss } from './rss.ts'
 
@@ -23,6 +24,7 @@ const BENCHES: readonly Bench[] = [
   eosOverhead,
   ...logAppendShapes,
   ...logManyPartitions,
+  ...logRecover,
   ...logFlat,
   ...codecs,
 ]

@@ -22,6 +22,8 @@ export interface KafkaBroker {
   readonly logs: string
   /** A clean shutdown (SIGTERM); rejects with its log when it does not end. Does nothing the second time. */
   stop(): Promise<void>
+  /** SIGKILL. */
+  kill(): Promise<void>
 }
 
 /**
@@ -87,7 +89,11 @@ export async function dumpLogSegments(files: readonly string[], options: readonl
 }
 
 /** A broker and controller in one process over `directory`, formatted when it is new; answers when it serves. */
-export async function startKafka(directory: string, properties: Record<string, string> = {}): Promise<KafkaBroker> {
+export async function startKafka(
+  directory: string,
+  properties: Record<string, string> = {},
+  jvm: readonly string[] = JVM,
+): Promise<KafkaBroker> {
   const host = '127.0.0.1'
   const [port, controllerPort] = [await freePort(), await freePort()]
   mkdirSync(directory, { recursive: true })
@@ -105,7 +111,7 @@ export async function startKafka(directory: string, properties: Record<string, s
   const journal = join(directory, 'server.log')
   writeFileSync(join(directory, 'log4j2.properties'), logging(journal))
   const logging4j = `-Dlog4j2.configurationFile=${join(directory, 'log4j2.properties')}`
-  const java = spawn('java', [...JVM, logging4j, '-cp', join(kafkaLibs(), '*'), 'kafka.Kafka', config], {
+  const java = spawn('java', [...jvm, logging4j, '-cp', join(kafkaLibs(), '*'), 'kafka.Kafka', config], {
     stdio: 'ignore',
   })
   const exit = ended(java)
@@ -130,6 +136,11 @@ export async function startKafka(directory: string, properties: Record<string, s
       process.off('exit', kill)
       // 143: ended by SIGTERM, which is how it is told.
       if (code !== 0 && code !== 143) throw failed(`ended with ${code}`)
+    },
+    async kill() {
+      kill()
+      await exit
+      process.off('exit', kill)
     },
   }
 }
