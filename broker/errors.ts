@@ -13,6 +13,7 @@
  * | UNSUPPORTED_COMPRESSION_TYPE | a batch of a codec that is not known or not installed | install or change it |
  * | OUT_OF_ORDER_SEQUENCE_NUMBER | a producer's batch does not follow its last one | the producer has lost batches: it begins anew |
  * | INVALID_PRODUCER_EPOCH | a newer epoch of the producer has written | as FENCED |
+ * | INVALID_TXN_STATE | a batch that its producer's transaction does not take | end the transaction first |
  * | FENCED | a newer writer or member took the place | stop, reopen from the committed state |
  * | TRANSACTION_TIMED_OUT | a transaction was open for longer than `transactionTimeoutMs` and was aborted; its writer is fenced | reopen from the committed state |
  * | TRANSACTION_TOO_LARGE | more than one transaction may stage | commit in smaller lots |
@@ -34,6 +35,7 @@ export const BROKER_CODES = [
   'UNSUPPORTED_COMPRESSION_TYPE',
   'OUT_OF_ORDER_SEQUENCE_NUMBER',
   'INVALID_PRODUCER_EPOCH',
+  'INVALID_TXN_STATE',
   'FENCED',
   'TRANSACTION_TOO_LARGE',
   'TRANSACTION_TIMED_OUT',
