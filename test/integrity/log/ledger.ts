@@ -1,5 +1,5 @@
 import { type Event, groupOf, writerOf } from './events.ts'
-import { keyOf, valueOf } from './records.ts'
+import { keyOf, payloadOf } from './records.ts'
 
 export type Outcome = 'open' | 'committing' | 'unknown' | 'committed' | 'aborted'
 
@@ -38,8 +38,8 @@ export class Ledger {
 
   /** Takes the next event. */
   readonly tell = (event: Event): void => {
-    if (event.kind === 'read') return this.#read(event)
-    if (event.kind === 'delete') {
+    if (event.kind === 'read') this.#read(event)
+    else if (event.kind === 'delete') {
       const seen = this.seen(event.topic, event.partition)
       seen.deleteAsked = Math.max(seen.deleteAsked, event.offset)
     } else if (event.kind === 'deleted') {
@@ -113,7 +113,7 @@ export class Ledger {
       for (const { transaction, counts } of this.#committed(writer)) {
         for (let number = 0; number < (counts.get(`${topic}-0`) ?? 0); number++) {
           const name = { transaction, topic, partition: 0, number }
-          const value = valueOf(name)
+          const value = payloadOf(name)
           if (value === null) out.delete(keyOf(name))
           else out.set(keyOf(name), value)
         }

@@ -1,5 +1,5 @@
 import { type FileCall, FaultyFiles } from '../../../base/faulty-files.ts'
-import { errorMessage, ManualClock, type Random, randomInt, SeededRandom } from '../../../base/index.ts'
+import { errorMessage, type Logger, ManualClock, type Random, randomInt, SeededRandom } from '../../../base/index.ts'
 import { MemoryFiles } from '../../../base/memory-files.ts'
 import { openAsNewProcess } from '../../support/embedded.ts'
 import { audit } from './audit.ts'
@@ -9,6 +9,18 @@ import { ensureTopics, runWorkload, TOPICS } from './workload.ts'
 
 /** How a life ends: `kill` leaves what was written, a power cut only what was synced and parts of the rest. */
 export type End = 'kill' | 'power cut' | 'close'
+
+export interface LifePlan {
+  readonly end: End
+  /** The life ends at this of its file calls, counted from 1, or when its work is done. */
+  readonly at: number
+  /** Of each writer. */
+  readonly transactions: number
+  /** How often a writer that met a full disk tries again. */
+  readonly patience?: number
+  /** Breaks the disk, once the topics are there. */
+  readonly trouble?: (files: FaultyFiles, clock: ManualClock) => void
+}
 
 /** What happened in a run: too little of any of it proves nothing. */
 export interface Activity {
@@ -34,57 +46,58 @@ export function addActivity(sum: Activity, more: Activity): void {
 export class Lives {
   readonly ledger = new Ledger()
   readonly activity = noActivity()
-  readonly #random: Random
-  #disk: MemoryFiles
   readonly clock = new ManualClock()
+  readonly #random: Random
+  disk: MemoryFiles
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)
-    this.#disk = new MemoryFiles(new SeededRandom(seed ^ 0x5eed), { clock: this.clock })
+    this.disk = new MemoryFiles(new SeededRandom(seed ^ 0x5eed), { clock: this.clock })
   }
 
-  get disk(): MemoryFiles {
-    return this.#disk
-  }
-
-  /**
-   * One process: opens, works, and ends at file call `at` (counted from its start), or when its work is done. Answers how
-   * many file calls it made.
-   */
-  async live(
-    end: End,
-    at: number,
-    transactions: number,
-    trouble?: (files: FaultyFiles, calls: number) => void,
-  ): Promise<number> {
-    const life = new Life(this.#disk, end, at, this.#random, this.activity, trouble)
-    const tell = (event: Event) => {
-      // Of the dead only what they had acknowledged counts.
-      if (!life.over || event.kind !== 'ended' || event.how === 'committed') this.ledger.tell(event)
+  /** One process: opens, works, and ends. Answers how many file calls it made and what ended its work early. */
+  async live(plan: LifePlan): Promise<{ readonly calls: number; readonly failure: unknown }> {
+    const { transactions, patience = 0 } = plan
+    const life = new Life(this.disk, plan, this.#random, this.activity)
+    const work = async () => {
+      const broker = await openAsNewProcess({ files: life.files, clock: this.clock })
+      await ensureTopics(broker, TOPICS)
+      plan.trouble?.(life.files, this.clock)
+      const failure = await runWorkload({
+        broker,
+        random: this.#random,
+        // Of the dead only what they had acknowledged counts.
+        tell: event => {
+          if (!life.over || acknowledges(event)) this.ledger.tell(event)
+        },
+        topics: TOPICS,
+        transactions,
+        patience,
+        next: writer => this.ledger.next(writer),
+        advance: ms => this.clock.advance(ms),
+      })
+      if (failure !== undefined) throw failure
+      if (plan.end === 'close') await broker.close()
     }
-    const parts = { random: this.#random, tell, topics: TOPICS, transactions }
-    const next = (writer: string) => this.ledger.next(writer)
-    const broker = await life.ran(openAsNewProcess({ files: life.files, clock: this.clock }))
-    if (broker !== undefined) {
-      await life.ran(ensureTopics(broker, TOPICS))
-      if (!life.over)
-        await life.ran(
-          runWorkload({ ...parts, broker, next, advance: ms => this.clock.advance(ms) }).then(failure => {
-            if (failure !== undefined) throw failure
-          }),
-        )
-      if (end === 'close' && !life.over) await life.ran(broker.close())
-    }
-    this.#disk = life.end()
+    const failure = await work().then(
+      () => undefined,
+      error => error as unknown,
+    )
+    const { calls } = life
+    this.disk = life.end()
     this.activity.ends++
-    return life.calls
+    return { calls, failure }
   }
 
   /** Opens in peace and compares; what is broken in words. Ends by a close or a kill. */
-  async audit(): Promise<string[]> {
-    const life = new Life(this.#disk, 'kill', Number.POSITIVE_INFINITY, this.#random, this.activity)
+  async audit(log?: Logger): Promise<string[]> {
+    const life = new Life(this.disk, { end: 'kill', at: Number.POSITIVE_INFINITY }, this.#random, this.activity)
     try {
-      const broker = await openAsNewProcess({ files: life.files, clock: this.clock })
+      const broker = await openAsNewProcess({
+        files: life.files,
+        clock: this.clock,
+        ...(log === undefined ? {} : { log }),
+      })
       const problems = await audit(broker, this.ledger, TOPICS)
       if (randomInt(this.#random, 2) === 0) await broker.close()
       return problems
@@ -98,6 +111,10 @@ export class Lives {
   }
 }
 
+function acknowledges(event: Event): boolean {
+  return event.kind === 'deleted' || (event.kind === 'ended' && event.how === 'committed')
+}
+
 /** The file calls of one process, and its end. */
 class Life {
   readonly files: FaultyFiles
@@ -106,56 +123,41 @@ class Life {
   readonly #disk: MemoryFiles
   readonly #end: End
   #after: MemoryFiles | undefined
-  #tearing = false
 
-  constructor(
-    disk: MemoryFiles,
-    end: End,
-    at: number,
-    random: Random,
-    activity: Activity,
-    trouble?: (files: FaultyFiles, calls: number) => void,
-  ) {
+  constructor(disk: MemoryFiles, plan: Pick<LifePlan, 'end' | 'at'>, random: Random, activity: Activity) {
     this.#disk = disk
-    this.#end = end
+    this.#end = plan.end
     const torn = randomInt(random, 300)
+    let tearing = false
     this.files = new FaultyFiles(disk, (call, path) => {
-      if (this.over && !(this.#tearing && call === 'write')) throw dead()
+      // The kill may meet a write half way: the first one after it gets as far as `torn` bytes.
+      if (this.over) {
+        if (!tearing || call !== 'write') throw dead()
+        tearing = false
+        return
+      }
       this.calls++
-      trouble?.(this.files, this.calls)
       note(call, path, activity)
-      if (this.calls !== at) return
+      if (this.calls !== plan.at) return
       this.over = true
-      if (end === 'power cut') this.#after = disk.powerCut()
-      else if (call === 'write') {
-        // The kill meets the next write half way.
-        this.#tearing = true
+      if (plan.end === 'power cut') this.#after = disk.powerCut()
+      else {
+        tearing = true
+        this.files.clear()
         this.files.fail({ call: 'write', error: 'EIO', partialBytes: torn })
-      } else throw dead()
+        throw dead()
+      }
     })
   }
 
-  /** Waits for a piece of work, whose failure is the end of this process. */
-  async ran<T>(work: Promise<T>): Promise<T | undefined> {
-    try {
-      return await work
-    } catch (error) {
-      this.failure ??= error
-      this.over = true
-      return undefined
-    }
-  }
-
-  failure: unknown
-
   end(): MemoryFiles {
     this.over = true
-    this.#tearing = false
+    this.files.clear()
     return this.#after ?? (this.#end === 'power cut' ? this.#disk.powerCut() : this.#disk)
   }
 }
 
-/** What a file call says of the log's inner life: a segment's first file call, and how it goes. */
+/** What a file call says of the log's inner life. */
 function note(call: FileCall, path: string, activity: Activity): void {
   if (call === 'rename' && path.endsWith('.log')) activity.deletions++
   else if (call === 'rename' && path.endsWith('.log.cleaned')) activity.compactions++

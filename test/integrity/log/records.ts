@@ -23,7 +23,7 @@ export function makeRecords(transaction: string, topic: string, partition: numbe
   return packRecords(
     Array.from({ length: to - from }, (_, i) => {
       const name = { transaction, topic, partition, number: from + i }
-      return { key: keyOf(name), value: valueOf(name), headers: [{ key: 'name', value: Buffer.from(textOf(name)) }] }
+      return { key: keyOf(name), value: payloadOf(name), headers: [{ key: 'name', value: Buffer.from(textOf(name)) }] }
     }),
   )
 }
@@ -34,7 +34,7 @@ export function keyOf(name: RecordName): string {
 }
 
 /** Null for one in eight records of a topic whose name ends in `keyed`: a tombstone. */
-export function valueOf(name: RecordName): string | null {
+export function payloadOf(name: RecordName): string | null {
   const text = textOf(name)
   const drawn = hash(text)
   if (name.topic.endsWith('keyed') && drawn % 8 === 0) return null
@@ -62,7 +62,7 @@ export function foundRecords(topic: string, partition: number, records: PackedRe
       timestamp: records.timestamp(i),
     }
     const genuine = inTopic === topic && name.partition === partition
-    if (!genuine || found.key !== keyOf(name) || found.value !== valueOf(name))
+    if (!genuine || found.key !== keyOf(name) || found.value !== payloadOf(name))
       throw new Error(`${topic}-${partition}: altered record at offset ${offset}: ${JSON.stringify(found)}`)
     return found
   })

@@ -6,7 +6,12 @@ import { foundRecords, makeRecords } from './records.ts'
 
 /** Small limits, so that a short run rolls, deletes and compacts often. */
 export const TOPICS: readonly TopicPlan[] = [
-  { name: 'plain', partitions: 2, configs: { 'segment.bytes': '3000', 'retention.ms': '-1' }, records: 'kept' },
+  {
+    name: 'plain',
+    partitions: 2,
+    configs: { 'segment.bytes': '3000', 'retention.ms': String(7 * 86_400_000) },
+    records: 'kept',
+  },
   {
     name: 'packed',
     partitions: 1,
