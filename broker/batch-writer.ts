@@ -1,5 +1,5 @@
 import { type Codec, KtsError, type PackedRecords, varintSize, varlongSize, writeVarlong } from '../base/index.ts'
-import { BATCH_HEADER_BYTES, writeBatchHeader } from './batch.ts'
+import { BATCH_HEADER_BYTES, type BatchProducer, writeBatchHeader } from './batch.ts'
 
 /** Length varint, attributes, timestamp delta, offset delta, key and value length at their longest. */
 const RECORD_OVERHEAD_MAX = 5 + 1 + 10 + 5 + 5 + 5
@@ -100,7 +100,13 @@ export class BatchWriter {
   }
 
   /** Completes the batch. With `appendTime` every record's time is that (Kafka keeps the writer's deltas beneath it). */
-  async finish(baseOffset: number, leaderEpoch: number, codec: Codec, appendTime?: number): Promise<EncodedBatch> {
+  async finish(
+    baseOffset: number,
+    leaderEpoch: number,
+    codec: Codec,
+    appendTime?: number,
+    producer?: BatchProducer,
+  ): Promise<EncodedBatch> {
     const maxTimestamp = appendTime ?? this.#maxTimestamp
     const header = {
       baseOffset,
@@ -110,6 +116,7 @@ export class BatchWriter {
       baseTimestamp: this.#baseTimestamp,
       maxTimestamp,
       count: this.#count,
+      producer,
     }
     const bytes = this.#bytes
     const size = this.#at

@@ -4,7 +4,14 @@ import type { Isolation, PartitionRead } from './partition-log.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { outOfRange } from './reader.ts'
 import type { Hole, Segment } from './segment.ts'
-import { readSegment, type SegmentReadOptions, seekSegment, seekSegmentFrom, seekTime } from './segment-reader.ts'
+import {
+  readSegment,
+  type SegmentReadOptions,
+  seekSegment,
+  seekSegmentFrom,
+  seekTime,
+  type Verdict,
+} from './segment-reader.ts'
 
 /** Places that readers are expected at next, so that going on costs no look-up: one for each of so many readers. */
 const HINTS_MAX = 64
@@ -16,6 +23,15 @@ export interface LogReaderParts {
   readonly readAhead: ReadAhead
 }
 
+/** How far the log may be read, as it stands at the moment of the call. */
+export interface ReadableRange {
+  start(): number
+  /** High watermark or last stable offset. */
+  end(isolation: Isolation): number
+  /** What becomes of a transactional batch below the last stable offset. */
+  verdict(producerId: number, baseOffset: number): Verdict
+}
+
 interface Hint {
   readonly segment: Segment
   readonly position: number
@@ -25,25 +41,27 @@ interface Hint {
 export class LogReader {
   readonly #segments: readonly Segment[]
   readonly #parts: LogReaderParts
-  readonly #highWatermark: () => number
+  readonly #range: ReadableRange
   readonly #hints = new Map<number, Hint>()
 
-  constructor(segments: readonly Segment[], parts: LogReaderParts, highWatermark: () => number) {
+  constructor(segments: readonly Segment[], parts: LogReaderParts, range: ReadableRange) {
     this.#segments = segments
     this.#parts = parts
-    this.#highWatermark = highWatermark
+    this.#range = range
   }
 
-  /** As PartitionLog.read. Both isolations read alike until there are transactions. */
-  async read(offset: number, bytesMax: number, _isolation: Isolation): Promise<PartitionRead> {
+  /** As PartitionLog.read. */
+  async read(offset: number, bytesMax: number, isolation: Isolation): Promise<PartitionRead> {
+    const verdict =
+      isolation === 'read_committed' ? (id: number, base: number) => this.#range.verdict(id, base) : undefined
     let from = offset
     for (;;) {
       this.#checkRange(offset)
-      const highWatermark = this.#highWatermark()
-      if (from >= highWatermark) return { batches: [], nextOffset: from }
+      const limit = this.#range.end(isolation)
+      if (from >= limit) return { batches: [], nextOffset: Math.max(offset, limit) }
       const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
       const segment = this.#segments[index]!
-      const options = { ...this.#options(index), bytesMax }
+      const options = { ...this.#options(index), bytesMax, limit, verdict }
       try {
         const read = await this.#readSegment(segment, from, options)
         if (read !== undefined) return read
@@ -58,13 +76,20 @@ export class LogReader {
 
   /** As Partition.offsetForTime. */
   async offsetForTime(timestamp: number): Promise<number | undefined> {
+    const start = this.#range.start()
     for (let i = 0; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!
       if (segment.largestTimestamp < timestamp) continue
-      const options = { ...this.#options(i), bytesMax: 1 }
-      let place = await seekTime(segment, timestamp, options)
+      const options = {
+        ...this.#options(i),
+        bytesMax: 1,
+        limit: this.#range.end('read_uncommitted'),
+        verdict: undefined,
+      }
+      if (options.offsetEnd <= start) continue
+      let place = await seekTime(segment, timestamp, start, options)
       while (place.position < options.bytesEnd) {
-        const read = await readSegment(segment, place, place.nextOffset, options)
+        const read = await readSegment(segment, place, Math.max(start, place.nextOffset), options)
         if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
         const found = firstSince(read.batches, timestamp)
         read.release()
@@ -92,9 +117,9 @@ export class LogReader {
   }
 
   /** How far a segment may be read: taken in one moment, since both ends move at once. */
-  #options(index: number): Omit<SegmentReadOptions, 'bytesMax'> {
+  #options(index: number): Omit<SegmentReadOptions, 'bytesMax' | 'limit' | 'verdict'> {
     return {
-      offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#highWatermark(),
+      offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#range.end('read_uncommitted'),
       bytesEnd: this.#segments[index]!.readableBytes,
       checkCrcs: this.#parts.checkCrcs,
       readAhead: this.#parts.readAhead,
@@ -114,8 +139,8 @@ export class LogReader {
   }
 
   #checkRange(offset: number): void {
-    const start = this.#segments[0]!.baseOffset
-    const end = this.#highWatermark()
+    const start = this.#range.start()
+    const end = this.#range.end('read_uncommitted')
     if (offset >= start && offset <= end) return
     throw outOfRange(this.#parts.topic, this.#parts.partition, offset, start, end)
   }

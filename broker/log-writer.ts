@@ -1,9 +1,21 @@
-import { BufferPool, type Clock, errorCode, Gate, KtsError, loadCodec, type PackedRecords } from '../base/index.ts'
+import {
+  BufferPool,
+  type Clock,
+  type CodecName,
+  errorCode,
+  Gate,
+  KtsError,
+  loadCodec,
+  type PackedRecords,
+} from '../base/index.ts'
+import { type BatchProducer, sequenceAfter, writeBatchPlace } from './batch.ts'
+import { encodeMarker } from './batch-marker.ts'
 import { BatchWriter, type EncodedBatch } from './batch-writer.ts'
 import type { FileCache } from './file-cache.ts'
 import { createSegment, discardSegment } from './partition-directory.ts'
 import type { PartitionSettings } from './partition-settings.ts'
-import { writeEmptySnapshot } from './producer-snapshot.ts'
+import { writeSnapshot } from './producer-snapshot.ts'
+import type { AbortedTransaction, Outcome, Producer, ProducerState, Producers } from './producers.ts'
 import type { Segment, SegmentMark } from './segment.ts'
 
 /** Larger batches cost memory in every reader and gain nothing. */
@@ -20,6 +32,48 @@ export interface LogWriterParts {
   readonly directory: string
   readonly cache: FileCache
   readonly clock: Clock
+  /** Producers that were silent for so many milliseconds are forgotten; Kafka's producer.id.expiration.ms. */
+  readonly producerIdExpirationMs: number
+}
+
+export interface AppendOptions {
+  /** Makes the batches transactional, and the first one opens the transaction. */
+  readonly producer?: Producer | undefined
+  /** Where the topic says `compression.type: producer`; `none` when it is left out. */
+  readonly codec?: CodecName | undefined
+}
+
+/** The end of a transaction as it goes into the log. */
+export interface TransactionEnd {
+  readonly producer: Producer
+  readonly outcome: Outcome
+  readonly coordinatorEpoch: number
+}
+
+/** One batch on its way into the active segment. */
+interface WriteBatch {
+  readonly buffers: readonly Uint8Array[]
+  readonly bytes: number
+  readonly baseOffset: number
+  readonly lastOffset: number
+  readonly maxTimestamp: number
+  /** None for batches of no producer, and for markers. */
+  readonly producer?: BatchProducer | undefined
+}
+
+/** What the log minds of a batch that came encoded. */
+export interface BatchInfo {
+  readonly lastOffsetDelta: number
+  readonly maxTimestamp: number
+  readonly producer: BatchProducer | undefined
+}
+
+/** How all stood before an append, to go back to. */
+interface Before {
+  readonly segments: number
+  readonly mark: SegmentMark
+  readonly bytes: number
+  readonly producer: { readonly id: number; readonly state: ProducerState | undefined } | undefined
 }
 
 interface Written {
@@ -34,6 +88,7 @@ export class LogWriter {
   readonly #leaderEpoch: number
   readonly #parts: LogWriterParts
   readonly #settings: () => PartitionSettings
+  readonly #producers: Producers
   #nextOffset: number
   #syncedOffset: number
   #readableOffset: number
@@ -42,8 +97,15 @@ export class LogWriter {
   #written: Written
 
   /** `segments` is the partition's list, in order, and changes with each roll. */
-  constructor(segments: Segment[], leaderEpoch: number, parts: LogWriterParts, settings: () => PartitionSettings) {
+  constructor(
+    segments: Segment[],
+    leaderEpoch: number,
+    parts: LogWriterParts,
+    settings: () => PartitionSettings,
+    producers: Producers,
+  ) {
     this.#segments = segments
+    this.#producers = producers
     this.#leaderEpoch = leaderEpoch
     this.#parts = parts
     this.#settings = settings
@@ -82,13 +144,59 @@ export class LogWriter {
    * All or nothing. A rejection with the system's code has been taken back; one with STORAGE_FAILED says that it could not
    * be, or that a sync failed, and the writer must not be used again.
    */
-  async append(records: readonly PackedRecords[]): Promise<void> {
-    const before = { segments: this.#segments.length, mark: this.#active.mark, bytes: this.#bytesAppended }
+  append(records: readonly PackedRecords[], options: AppendOptions): Promise<void> {
+    return this.#atomic(options.producer, () => writing.pass(() => this.#write(records, options)))
+  }
+
+  /** Likewise, one batch as it goes into the file, with the header's base offset and leader epoch patched here. */
+  appendBatch(batch: Buffer, info: BatchInfo): Promise<void> {
+    const baseOffset = this.#nextOffset
+    const lastOffset = baseOffset + info.lastOffsetDelta
+    writeBatchPlace(batch, 0, baseOffset, this.#leaderEpoch)
+    const write = { buffers: [batch], bytes: batch.length, baseOffset, lastOffset, ...info }
+    return this.#atomic(info.producer, async () => {
+      await this.#writeBatch(write, this.#parts.clock.now())
+      return lastOffset + 1
+    })
+  }
+
+  /** Likewise, a marker. Answers the transaction that it aborts. */
+  async appendMarker(end: TransactionEnd): Promise<AbortedTransaction | undefined> {
+    let aborted: AbortedTransaction | undefined
+    await this.#atomic(end.producer, async () => {
+      const timestamp = this.#parts.clock.now()
+      const offset = this.#nextOffset
+      const logAppendTime = this.#settings().timestampType === 'LogAppendTime'
+      const bytes = encodeMarker({
+        ...end,
+        timestamp,
+        logAppendTime,
+        baseOffset: offset,
+        leaderEpoch: this.#leaderEpoch,
+      })
+      const batch = { buffers: [bytes], bytes: bytes.length, baseOffset: offset, lastOffset: offset }
+      await this.#writeBatch({ ...batch, maxTimestamp: timestamp }, timestamp)
+      aborted = this.#producers.end(end.producer, { offset, timestamp, ...end })
+      if (aborted !== undefined) await this.#active.aborted.add(aborted)
+      return offset + 1
+    })
+    return aborted
+  }
+
+  async #atomic(producer: Producer | undefined, write: () => Promise<number>): Promise<void> {
+    const before = {
+      segments: this.#segments.length,
+      mark: this.#active.mark,
+      bytes: this.#bytesAppended,
+      producer: producer && { id: producer.id, state: this.#producers.get(producer.id) },
+    }
+    const decision = producer && this.#producers.decision(producer.id)
     try {
-      this.#nextOffset = await writing.pass(() => this.#write(records))
+      this.#nextOffset = await write()
     } catch (error) {
       this.#bytesAppended = before.bytes
       if (!(error instanceof KtsError && error.code === 'STORAGE_FAILED')) await this.#takeBack(before)
+      if (before.producer !== undefined) this.#producers.restore(before.producer.id, before.producer.state, decision)
       throw error
     }
     this.#written = { segment: this.#active, bytes: this.#active.bytes, nextOffset: this.#nextOffset }
@@ -127,9 +235,10 @@ export class LogWriter {
   }
 
   /** Encodes one batch while the one before is being written. */
-  async #write(records: readonly PackedRecords[]): Promise<number> {
+  async #write(records: readonly PackedRecords[], options: AppendOptions): Promise<number> {
     const settings = this.#settings()
-    const codec = await loadCodec(settings.codec)
+    const codec = await loadCodec(settings.codec === 'producer' ? (options.codec ?? 'none') : settings.codec)
+    let producer = this.#firstBatchOf(options.producer)
     const now = this.#parts.clock.now()
     const appendTime = settings.timestampType === 'LogAppendTime' ? now : undefined
     const sizeMax = Math.min(BATCH_BYTES_MAX, settings.maxMessageBytes)
@@ -152,10 +261,12 @@ export class LogWriter {
           from = 0
         }
         if (writer.count === 0) break
-        const batch = await writer.finish(nextOffset, this.#leaderEpoch, codec, appendTime)
+        const batch = await writer.finish(nextOffset, this.#leaderEpoch, codec, appendTime, producer)
         await pending
+        pending = this.#writeBatch(placed(batch, nextOffset, producer), now)
         nextOffset += batch.count
-        pending = this.#writeBatch(batch, nextOffset - 1, now)
+        if (producer !== undefined)
+          producer = { ...producer, baseSequence: sequenceAfter(producer.baseSequence, batch.count) }
         // Awaited in the next turn; until then nobody listens.
         pending.catch(() => undefined)
       }
@@ -167,26 +278,33 @@ export class LogWriter {
     }
   }
 
-  async #writeBatch(batch: EncodedBatch, lastOffset: number, now: number): Promise<void> {
+  #firstBatchOf(producer: Producer | undefined): BatchProducer | undefined {
+    if (producer === undefined) return undefined
+    const baseSequence = this.#producers.nextSequence(producer)
+    return { id: producer.id, epoch: producer.epoch, baseSequence, transactional: true, control: false }
+  }
+
+  async #writeBatch(batch: WriteBatch, now: number): Promise<void> {
+    const { buffers, bytes, baseOffset, lastOffset, maxTimestamp, producer } = batch
+    if (this.#mustRoll(batch, now)) await this.#roll(baseOffset, now)
     const settings = this.#settings()
-    const baseOffset = lastOffset - batch.count + 1
-    if (this.#mustRoll(batch, lastOffset, now)) await this.#roll(baseOffset, now)
-    await this.#active.append(
-      { buffers: batch.buffers, bytes: batch.bytes, lastOffset, maxTimestamp: batch.maxTimestamp },
-      settings.indexIntervalBytes,
-      now,
-    )
-    this.#bytesAppended += batch.bytes
+    await this.#active.append({ buffers, bytes, lastOffset, maxTimestamp }, settings.indexIntervalBytes, now)
+    this.#bytesAppended += bytes
+    if (producer === undefined) return
+    const { baseSequence, transactional } = producer
+    const lastSequence = sequenceAfter(baseSequence, lastOffset - baseOffset)
+    const sequences = { firstSequence: baseSequence, lastSequence }
+    this.#producers.observe(producer, { ...sequences, baseOffset, lastOffset, timestamp: maxTimestamp, transactional })
   }
 
   /** By size, by age in record time as Kafka does, or by age in wall-clock time, so that old records roll too. */
-  #mustRoll(batch: EncodedBatch, lastOffset: number, now: number): boolean {
+  #mustRoll({ bytes, lastOffset, maxTimestamp }: WriteBatch, now: number): boolean {
     const active = this.#active
     const { segmentBytes, segmentMs } = this.#settings()
     if (active.bytes === 0) return lastOffset - active.baseOffset > RELATIVE_OFFSET_MAX
-    const recordAge = active.firstTimestamp < 0 ? 0 : batch.maxTimestamp - active.firstTimestamp
+    const recordAge = active.firstTimestamp < 0 ? 0 : maxTimestamp - active.firstTimestamp
     return (
-      active.bytes + batch.bytes > segmentBytes ||
+      active.bytes + bytes > segmentBytes ||
       recordAge > segmentMs ||
       now - active.openedAt > segmentMs ||
       lastOffset - active.baseOffset > RELATIVE_OFFSET_MAX
@@ -202,20 +320,30 @@ export class LogWriter {
     } catch (error) {
       throw failed(error, 'the sync of a full segment failed')
     }
-    await writeEmptySnapshot(cache.files, directory, baseOffset)
+    this.#producers.expire(now, this.#parts.producerIdExpirationMs)
+    await writeSnapshot(cache.files, directory, baseOffset, this.#producers.all())
     this.#segments.push(await createSegment(cache, directory, baseOffset, now))
   }
 
-  async #takeBack(before: { readonly segments: number; readonly mark: SegmentMark }): Promise<void> {
+  async #takeBack(before: Before): Promise<void> {
     try {
+      const { cache, directory } = this.#parts
+      const rolled = this.#segments.length > before.segments
       while (this.#segments.length > before.segments) {
-        await discardSegment(this.#parts.cache.files, this.#parts.directory, this.#segments.pop()!)
+        await discardSegment(cache.files, directory, this.#segments.pop()!)
       }
+      // A snapshot that came back would speak of batches that are not there.
+      if (rolled) await cache.files.syncDirectory(directory)
       await this.#active.rewind(before.mark)
     } catch (error) {
       throw failed(error, 'an append that failed could not be taken back')
     }
   }
+}
+
+function placed(batch: EncodedBatch, baseOffset: number, producer: BatchProducer | undefined): WriteBatch {
+  const { buffers, bytes, count, maxTimestamp } = batch
+  return { buffers, bytes, baseOffset, lastOffset: baseOffset + count - 1, maxTimestamp, producer }
 }
 
 function failed(cause: unknown, what: string): KtsError {

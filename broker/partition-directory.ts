@@ -1,6 +1,6 @@
 import { errorCode, type Files } from '../base/index.ts'
 import type { FileCache } from './file-cache.ts'
-import { snapshotPath } from './producer-snapshot.ts'
+import { snapshotOffsets, snapshotPath } from './producer-snapshot.ts'
 import { openSegment, type SegmentRecovery } from './recovery.ts'
 import { offsetName, Segment } from './segment.ts'
 
@@ -45,7 +45,7 @@ export async function openSegments(
 async function removeStrays(files: Files, directory: string, names: readonly string[]): Promise<void> {
   const logs = new Set(names.filter(name => name.endsWith('.log')).map(name => name.slice(0, -4)))
   for (const name of names) {
-    const orphan = /^(\d{20})\.(index|timeindex)$/.exec(name)
+    const orphan = /^(\d{20})\.(index|timeindex|txnindex)$/.exec(name)
     const stray = name.endsWith(DELETED) || name.endsWith('.tmp') || (orphan !== null && !logs.has(orphan[1]!))
     if (stray) await files.unlink(`${directory}/${name}`)
   }
@@ -110,16 +110,12 @@ async function unlinkIfThere(files: Files, path: string): Promise<void> {
   }
 }
 
-/** Removes our empty snapshots that no segment begins at, but for the one of `offset`. */
-export async function removeOldSnapshots(
-  files: Files,
-  directory: string,
-  segments: readonly Segment[],
-  offset: number,
-) {
-  const kept = new Set([...segments.map(s => s.baseOffset), offset].map(o => snapshotPath(directory, o)))
-  for (const name of await files.list(directory)) {
-    const path = `${directory}/${name}`
-    if (name.endsWith('.snapshot') && !kept.has(path)) await unlinkIfThere(files, path)
-  }
+/**
+ * Removes the snapshots that Kafka would not keep either: those at segment bases stay, and the newest two of the others, so
+ * that there is one at or below the recovery point whenever that was written.
+ */
+export async function removeOldSnapshots(files: Files, directory: string, segments: readonly Segment[]): Promise<void> {
+  const bases = new Set(segments.map(segment => segment.baseOffset))
+  const between = (await snapshotOffsets(files, directory)).filter(offset => !bases.has(offset))
+  for (const offset of between.slice(0, -2)) await unlinkIfThere(files, snapshotPath(directory, offset))
 }

@@ -6,8 +6,8 @@ export interface PartitionSettings {
   readonly segmentMs: number
   readonly indexIntervalBytes: number
   readonly maxMessageBytes: number
-  /** Of the batches that are encoded here. */
-  readonly codec: CodecName
+  /** Of the stored batches; `producer`: what their writer says, or had. */
+  readonly codec: CodecName | 'producer'
   readonly timestampType: 'CreateTime' | 'LogAppendTime'
   /** `os`, the weaker one, in so many words: the high watermark is what was written, and a power cut may take it back. */
   readonly durability: 'sync' | 'os'

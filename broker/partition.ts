@@ -1,66 +1,26 @@
-import {
-  type Clock,
-  closeAll,
-  errorCode,
-  errorMessage,
-  type Files,
-  KtsError,
-  type Logger,
-  type PackedRecords,
-} from '../base/index.ts'
-import { checkRecordSizes } from './batch-writer.ts'
-import type { FileCache } from './file-cache.ts'
+import { closeAll, KtsError, type PackedRecords } from '../base/index.ts'
+import { AbortedTransactions } from './aborted-transactions.ts'
 import { openLeaderEpoch } from './leader-epochs.ts'
 import { LogReader } from './log-reader.ts'
-import { LogWriter } from './log-writer.ts'
+import { type AppendOptions, LogWriter } from './log-writer.ts'
 import { deleteSegments, openSegments, removeOldSnapshots } from './partition-directory.ts'
+import { PartitionFailure } from './partition-failure.ts'
 import type { Isolation, PartitionLog, PartitionRead } from './partition-log.ts'
 import { openPartitionMetadata } from './partition-metadata.ts'
+import type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
+import { recoverProducers, tellRecovery } from './partition-recovery.ts'
 import type { PartitionSettings } from './partition-settings.ts'
-import { snapshotPath, writeEmptySnapshot } from './producer-snapshot.ts'
-import type { ReadAhead } from './read-ahead.ts'
+import { type Appended, PartitionWrites } from './partition-writes.ts'
+import { snapshotOffsets, writeSnapshot } from './producer-snapshot.ts'
+import { type AbortedTransaction, type OpenTransaction, type Outcome, type Producer, Producers } from './producers.ts'
+import { outOfRange } from './reader.ts'
 import type { SegmentRecovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 
-export interface PartitionParts {
-  /** `<data directory>/<topic>-<partition>`, absolute; made when it is missing. */
-  readonly directory: string
-  readonly topic: string
-  readonly partition: number
-  /** 16 bytes in base64url. */
-  readonly topicId: string
-  readonly settings: PartitionSettings
-  readonly files: Files
-  readonly clock: Clock
-  readonly log: Logger
-  readonly cache: FileCache
-  readonly readAhead: ReadAhead
-  /** After an unclean start only what lies at or behind this offset is checked; 0 when nothing is known. */
-  readonly recoveryPoint: number
-  /** The last owner called `close` on every partition. */
-  readonly clean: boolean
-  /** Whether reads try the checksum of every batch. */
-  readonly checkCrcs: boolean
-}
+export type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
 
-export interface SegmentInfo {
-  readonly baseOffset: number
-  /** Offset behind its last record. */
-  readonly nextOffset: number
-  /** Of the log file, without its indexes. */
-  readonly sizeBytes: number
-  /** Largest record time, milliseconds since the epoch; -1 when it has no records. */
-  readonly timestampMax: number
-  /** Wall-clock time of its last append (after a start: of the file's last change), milliseconds since the epoch. */
-  readonly appendedAt: number
-}
-
-/** What opening the partition found. All is zero or empty after a good close. */
-export interface PartitionRecovery {
-  /** Bytes of a torn tail that were cut off the last segment. */
-  readonly truncatedBytes: number
-  readonly segments: readonly SegmentRecovery[]
-}
+/** Kafka's default of producer.id.expiration.ms. */
+const PRODUCER_ID_EXPIRATION_MS = 86_400_000
 
 /**
  * One ordered log on disk. Appends are written in the order of the calls; `sync` makes them durable and, with that,
@@ -75,12 +35,18 @@ export class Partition implements PartitionLog {
   readonly #parts: PartitionParts
   readonly #segments: Segment[]
   readonly #writer: LogWriter
+  readonly #writes: PartitionWrites
   readonly #reader: LogReader
+  readonly #producers: Producers
+  readonly #aborted = new AbortedTransactions()
+  readonly #failure: PartitionFailure
   readonly #listeners = new Set<() => void>()
-  /** The high watermark that listeners know of. */
-  #told: number
+  /** High watermark and last stable offset that listeners know of. */
+  #told: readonly [number, number]
+  #startOffset: number
+  /** Of the last snapshot that is true of the producers. */
+  #snapshotOffset: number
   #settings: PartitionSettings
-  #failure: KtsError | undefined
   #closing: Promise<void> | undefined
   /** Appends, deletions and the close run one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -99,24 +65,60 @@ export class Partition implements PartitionLog {
     })
     await openPartitionMetadata(parts.files, directory, parts.topicId)
     const leaderEpoch = await openLeaderEpoch(parts.files, directory, segments[0]!.baseOffset)
-    return new Partition(parts, segments, leaderEpoch, recoveries)
+    const producers = new Producers(`${parts.topic}-${parts.partition}`)
+    const trustedOffset = clean ? Number.POSITIVE_INFINITY : recoveryPoint
+    const snapshot = await recoverProducers(segments, producers, {
+      directory,
+      files: parts.files,
+      log: parts.log,
+      trustedOffset,
+    })
+    tellRecovery(parts.log, recoveries, segments.at(-1)!.nextOffset)
+    return new Partition(parts, segments, leaderEpoch, { producers, snapshot }, recoveries)
   }
 
-  private constructor(parts: PartitionParts, segments: Segment[], leaderEpoch: number, recoveries: SegmentRecovery[]) {
+  private constructor(
+    parts: PartitionParts,
+    segments: Segment[],
+    leaderEpoch: number,
+    { producers, snapshot }: { readonly producers: Producers; readonly snapshot: number },
+    recoveries: SegmentRecovery[],
+  ) {
     this.topic = parts.topic
     this.partition = parts.partition
     this.#parts = parts
     this.#settings = parts.settings
     this.#segments = segments
-    this.#writer = new LogWriter(segments, leaderEpoch, parts, () => this.#settings)
-    this.#reader = new LogReader(segments, parts, () => this.highWatermark)
-    this.#told = this.highWatermark
+    this.#producers = producers
+    this.#snapshotOffset = snapshot
+    this.#aborted.take(segments)
+    this.#startOffset = Math.max(parts.startOffset ?? 0, segments[0]!.baseOffset)
+    const { producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = parts
+    this.#writer = new LogWriter(
+      segments,
+      leaderEpoch,
+      { ...parts, producerIdExpirationMs },
+      () => this.#settings,
+      producers,
+    )
+    if (this.#startOffset > this.#writer.nextOffset) this.#writer.raiseNextOffset(this.#startOffset)
+    this.#writes = new PartitionWrites(parts, () => this.#settings, this.#writer, producers, this.#aborted)
+    this.#reader = new LogReader(segments, parts, {
+      start: () => this.#startOffset,
+      end: isolation => (isolation === 'read_committed' ? this.lastStableOffset : this.highWatermark),
+      verdict: (producerId, baseOffset) => this.#writes.verdict(producerId, baseOffset),
+    })
+    this.#failure = new PartitionFailure(parts.directory, () => ({
+      topic: this.topic,
+      partition: this.partition,
+      highWatermark: this.highWatermark,
+    }))
+    this.#told = [this.highWatermark, this.lastStableOffset]
     this.recovered = { truncatedBytes: recoveries.reduce((n, r) => n + r.truncatedBytes, 0), segments: recoveries }
-    this.#tell(recoveries)
   }
 
   get logStartOffset(): number {
-    return this.#segments[0]!.baseOffset
+    return this.#startOffset
   }
 
   /** First offset that is not readable: under `durability: sync` the first that is not durable. */
@@ -124,9 +126,9 @@ export class Partition implements PartitionLog {
     return this.#writer.readableOffset
   }
 
-  /** There are no transactions yet: the high watermark. */
+  /** First offset that read_committed does not see: the high watermark, or the oldest transaction that is undecided. */
   get lastStableOffset(): number {
-    return this.highWatermark
+    return Math.min(this.highWatermark, this.#producers.firstUndecidedOffset)
   }
 
   /** The offset that the next record gets. */
@@ -168,24 +170,55 @@ export class Partition implements PartitionLog {
     this.#settings = settings
   }
 
+  /** Transactions without a marker, in the order of their first offsets; those that were decided on too. */
+  openTransactions(): readonly OpenTransaction[] {
+    return this.#producers.open()
+  }
+
+  /** Aborted transactions whose markers are in the log, in the order of their markers. */
+  abortedTransactions(): readonly AbortedTransaction[] {
+    return this.#aborted.all
+  }
+
+  /** The highest epoch seen of each producer: new ones begin above. */
+  producerEpochs(): ReadonlyMap<number, number> {
+    return new Map(this.#producers.all().map(({ id, epoch }) => [id, epoch]))
+  }
+
+  /** Last offsets of the last batch of each live producer: compaction keeps these batches, as empty ones. */
+  lastBatchOffsets(): ReadonlySet<number> {
+    return new Set(this.#producers.all().flatMap(({ batches }) => batches.at(-1)?.lastOffset ?? []))
+  }
+
   /**
    * Writes the records behind the earlier ones, all or none; timestamps of -1 become the time of the append. Written, not
-   * durable: see `sync`. Rejects with MESSAGE_TOO_LARGE, DISK_FULL, STORAGE_FAILED, CLOSED.
+   * durable: see `sync`. With a producer they are part of its transaction, which the first ones open. Rejects with
+   * MESSAGE_TOO_LARGE, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, DISK_FULL, STORAGE_FAILED, CLOSED.
    */
-  append(records: readonly PackedRecords[]): Promise<{ readonly baseOffset: number; readonly lastOffset: number }> {
-    return this.#inTurn(async () => {
-      this.#checkUsable()
-      const place = `${this.topic}-${this.partition}`
-      for (const one of records) checkRecordSizes(one, this.#settings.maxMessageBytes, place)
-      const baseOffset = this.nextOffset
-      try {
-        await this.#writer.append(records)
-      } catch (error) {
-        throw this.#failedWrite(error)
-      }
-      this.#tellAdvance()
-      return { baseOffset, lastOffset: this.nextOffset - 1 }
-    })
+  append(records: readonly PackedRecords[], options: AppendOptions = {}): Promise<Appended> {
+    return this.#writing(() => this.#writes.append(records, options))
+  }
+
+  /**
+   * Writes one record batch as a Kafka client made it, which must be the next of its producer; base offset, leader epoch
+   * and the time of the append are filled in, in `batch` itself. One that was written already is a duplicate and answers
+   * its offsets. Rejects with CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE,
+   * OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, DISK_FULL, STORAGE_FAILED, CLOSED.
+   */
+  appendEncoded(batch: Buffer): Promise<Appended & { readonly duplicate: boolean }> {
+    return this.#writing(() => this.#writes.appendEncoded(batch))
+  }
+
+  /**
+   * Ends the open transaction of the producer; `epoch` is what the marker carries. Readers see the outcome from this very
+   * call on; it resolves when the marker is written, and does nothing where no transaction is open. What was decided first
+   * stays: after a rejection with DISK_FULL call it again. An undecidable transaction can be committed by who knows that
+   * it was; aborting it does nothing, and its records go on being named as damage. Rejects with INVALID_PRODUCER_EPOCH,
+   * DISK_FULL, STORAGE_FAILED, CLOSED.
+   */
+  endTransaction(producer: Producer, outcome: Outcome, coordinatorEpoch = 0): Promise<void> {
+    if (this.#writes.decide(producer, outcome)) this.#tellAdvance()
+    return this.#writing(() => this.#writes.end(producer, outcome, coordinatorEpoch))
   }
 
   /**
@@ -231,9 +264,49 @@ export class Partition implements PartitionLog {
       const below = this.#segments.findIndex(
         segment => segment.nextOffset > offset || segment === this.#segments.at(-1),
       )
-      if (below > 0) await deleteSegments(this.#parts.files, this.#parts.directory, this.#segments.splice(0, below))
+      if (below > 0) {
+        const removed = this.#segments.splice(0, below)
+        this.#startOffset = Math.max(this.#startOffset, this.#segments[0]!.baseOffset)
+        this.#aborted.take(this.#segments)
+        await deleteSegments(this.#parts.files, this.#parts.directory, removed)
+      }
       return this.logStartOffset
     })
+  }
+
+  /**
+   * Hides everything below `offset` from readers, and answers the new start; whole segments go with `deleteBefore`. Not
+   * durable: the caller keeps it, and hands it in as `startOffset`. Rejects with OFFSET_OUT_OF_RANGE above the high
+   * watermark.
+   */
+  raiseStart(offset: number): Promise<number> {
+    return this.#inTurn(async () => {
+      this.#checkUsable()
+      if (offset > this.highWatermark)
+        throw outOfRange(this.topic, this.partition, offset, this.logStartOffset, this.highWatermark)
+      this.#startOffset = Math.max(this.#startOffset, offset)
+      return this.#startOffset
+    })
+  }
+
+  /** Runs `work` in the partition's turn: no append, roll, deletion or close meanwhile. It may replace segments but the last. */
+  exclusively<T>(work: (segments: Segment[]) => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      this.#checkUsable()
+      try {
+        return await work(this.#segments)
+      } finally {
+        this.#aborted.take(this.#segments)
+      }
+    })
+  }
+
+  /**
+   * Makes everything durable and writes a snapshot of the producers there, so that a start after a kill reads only what
+   * comes behind. To be called before the recovery point is written. Rejects with STORAGE_FAILED, DISK_FULL or CLOSED.
+   */
+  snapshotProducers(): Promise<void> {
+    return this.#writing(() => this.#snapshot())
   }
 
   /** The next record gets this offset at least: an offset that someone has recorded is never given again. */
@@ -257,33 +330,53 @@ export class Partition implements PartitionLog {
     await this.#nextSync?.catch(() => undefined)
     await this.#syncing
     try {
-      if (this.#failure !== undefined) throw this.#failure
-      await this.#writer.finish()
-      const { files, directory } = this.#parts
-      if (
-        (await files.list(directory)).every(name => `${directory}/${name}` !== snapshotPath(directory, this.nextOffset))
-      )
-        await writeEmptySnapshot(files, directory, this.nextOffset)
-      await removeOldSnapshots(files, directory, this.#segments, this.nextOffset)
+      this.#failure.check()
+      await this.#snapshot()
     } finally {
       await closeAll(this.#segments)
     }
   }
 
+  async #snapshot(): Promise<void> {
+    const { files, directory, clock, producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = this.#parts
+    await this.#writer.finish()
+    const offset = this.nextOffset
+    if (this.#snapshotOffset !== offset || !(await snapshotOffsets(files, directory)).includes(offset)) {
+      this.#producers.expire(clock.now(), producerIdExpirationMs)
+      await writeSnapshot(files, directory, offset, this.#producers.all())
+      this.#snapshotOffset = offset
+    }
+    await removeOldSnapshots(files, directory, this.#segments)
+  }
+
+  #writing<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      this.#checkUsable()
+      try {
+        return await work()
+      } catch (error) {
+        throw this.#failure.ofWrite(error)
+      } finally {
+        this.#tellAdvance()
+      }
+    })
+  }
+
   async #syncOnce(): Promise<void> {
-    this.#checkFailure()
+    this.#failure.check()
     if (this.#settings.durability === 'os') return
     try {
       await this.#writer.sync()
     } catch (error) {
-      throw this.#poison(error)
+      throw this.#failure.forGood(error)
     }
     this.#tellAdvance()
   }
 
   #tellAdvance(): void {
-    if (this.highWatermark === this.#told) return
-    this.#told = this.highWatermark
+    const { highWatermark, lastStableOffset } = this
+    if (highWatermark === this.#told[0] && lastStableOffset === this.#told[1]) return
+    this.#told = [highWatermark, lastStableOffset]
     for (const listener of this.#listeners) listener()
   }
 
@@ -293,54 +386,12 @@ export class Partition implements PartitionLog {
     return result
   }
 
-  /** A full disk was taken back by the writer; whatever else a write fails with ends the partition's appends. */
-  #failedWrite(error: unknown): KtsError {
-    if (error instanceof KtsError && error.code !== 'STORAGE_FAILED') return error
-    const code = errorCode(error)
-    if (code === 'EMFILE' || code === 'ENFILE')
-      return new KtsError(
-        'STORAGE_FAILED',
-        `${this.#parts.directory}: too many open files, the append was taken back; raise the limit (ulimit -n)`,
-        { cause: error },
-      )
-    if (code !== 'ENOSPC' && code !== 'EDQUOT') return this.#poison(error)
-    return new KtsError(
-      'DISK_FULL',
-      `${this.#parts.directory}: no room on the device, the append was taken back; free space, the log then goes on by itself`,
-      { cause: error },
-    )
-  }
-
-  #poison(error: unknown): KtsError {
-    this.#failure ??= new KtsError(
-      'STORAGE_FAILED',
-      `${this.#parts.directory}: ${errorMessage(error)}; nothing since offset ${this.highWatermark} is sure to be stored: mend the disk and start again`,
-      { cause: error, details: { topic: this.topic, partition: this.partition, highWatermark: this.highWatermark } },
-    )
-    return this.#failure
-  }
-
   #checkUsable(): void {
     if (this.#closing !== undefined) throw this.#closed()
-    this.#checkFailure()
-  }
-
-  #checkFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure
+    this.#failure.check()
   }
 
   #closed(): KtsError {
     return new KtsError('CLOSED', `${this.topic}-${this.partition} is closed`)
-  }
-
-  #tell(recoveries: readonly SegmentRecovery[]): void {
-    const { log } = this.#parts
-    for (const { file, truncatedBytes, holes, indexesRebuilt } of recoveries) {
-      if (truncatedBytes > 0)
-        log.warn({ file, truncatedBytes, nextOffset: this.nextOffset }, 'a torn tail, never acknowledged, was cut')
-      for (const hole of holes)
-        log.error({ file, ...hole }, 'damage in the log: its records are served to nobody, what is behind it is')
-      if (indexesRebuilt) log.info({ file }, 'the indexes of a segment were built again')
-    }
   }
 }

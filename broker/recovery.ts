@@ -62,6 +62,7 @@ export async function openSegment(
     rebuilt = true
   }
   const indexesRebuilt = rebuilt || (entriesBefore === 0 && segment.offsetIndex.file.count > 0)
+  await segment.aborted.load(segment.baseOffset, segment.nextOffset)
   await settle(segment, plan, indexesRebuilt || truncatedBytes > 0)
   return { segment, recovery: { file: segment.store.path, truncatedBytes, holes: [...segment.holes], indexesRebuilt } }
 }

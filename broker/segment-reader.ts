@@ -5,8 +5,10 @@ import {
   batchChecksumHolds,
   batchIsControl,
   batchIsSane,
+  batchIsTransactional,
   batchLastOffset,
   batchMaxTimestamp,
+  batchProducerId,
   batchSize,
 } from './batch.ts'
 import { batchRecords } from './batch-records.ts'
@@ -40,7 +42,14 @@ export interface SegmentEnds {
   readonly bytesEnd: number
 }
 
+/** What becomes of a transactional batch: served, passed over as aborted, or kept back as damage. */
+export type Verdict = 'serve' | 'skip' | 'refuse'
+
 export interface SegmentReadOptions extends SegmentEnds {
+  /** No batch that begins here or behind is served: the last stable offset, for those who mind it. */
+  readonly limit: number
+  /** Says it of a transactional batch; undefined serves them all. */
+  readonly verdict: ((producerId: number, baseOffset: number) => Verdict) | undefined
   readonly bytesMax: number
   readonly checkCrcs: boolean
   readonly readAhead: ReadAhead
@@ -126,7 +135,17 @@ export async function readSegment(
       return { batches, nextOffset, position, hole: await findHole(segment, place, options), release }
     }
     const lastOffset = batchLastOffset(chunk, at)
-    if (!batchIsControl(chunk, at) && lastOffset >= offset) {
+    if (batchBaseOffset(chunk, at) >= options.limit) {
+      // What lies between is a gap, which compaction may have left.
+      nextOffset = Math.max(nextOffset, options.limit)
+      break
+    }
+    const verdict = batchIsControl(chunk, at) || lastOffset < offset ? 'skip' : verdictOn(chunk, at, options)
+    if (verdict === 'refuse') {
+      if (position > place.position) break
+      return { batches, nextOffset, position, hole: undecided(chunk, at, position), release }
+    }
+    if (verdict === 'serve') {
       const records = await batchRecords(chunk, at)
       const from = firstFrom(records, offset)
       if (from < records.count) batches.push(records.slice(from, records.count))
@@ -138,6 +157,17 @@ export async function readSegment(
     position += size
   }
   return { batches, nextOffset, position, hole: undefined, release }
+}
+
+function verdictOn(chunk: Buffer, at: number, { verdict }: SegmentReadOptions): Verdict {
+  if (verdict === undefined || !batchIsTransactional(chunk, at)) return 'serve'
+  return verdict(batchProducerId(chunk, at), batchBaseOffset(chunk, at))
+}
+
+/** A batch of which nobody can say whether it was committed is no better than a damaged one. */
+function undecided(chunk: Buffer, at: number, position: number): Hole {
+  const firstOffset = batchBaseOffset(chunk, at)
+  return { position, end: position + batchSize(chunk, at), firstOffset, lastOffset: batchLastOffset(chunk, at) }
 }
 
 /** Checksum, and the base offset that it does not cover. */
@@ -194,7 +224,7 @@ function wholeBatch(chunk: Buffer, at: number, bytesLeft: number): 'whole' | 'la
 }
 
 /** What is damaged from `place` on; found once and remembered. */
-async function findHole(segment: Segment, place: ScanPlace, options: SegmentEnds): Promise<Hole> {
+export async function findHole(segment: Segment, place: ScanPlace, options: SegmentEnds): Promise<Hole> {
   const known = segment.holes.find(hole => hole.position === place.position)
   if (known !== undefined) return known
   const { offsetEnd, bytesEnd } = options
@@ -218,12 +248,17 @@ function firstFrom(records: PackedRecords, offset: number): number {
 }
 
 /**
- * Where the first record at or after `timestamp` may be: the first batch that has one. Damage on the way is where the
+ * Where the first record at or after `timestamp`, and not below offset `from`, may be: the first batch that has one. Damage on the way is where the
  * answer may be, so the search ends there; the end of what is readable when there is neither.
  */
-export async function seekTime(segment: Segment, timestamp: number, ends: SegmentEnds): Promise<ScanPlace> {
+export async function seekTime(
+  segment: Segment,
+  timestamp: number,
+  from: number,
+  ends: SegmentEnds,
+): Promise<ScanPlace> {
   const before = await segment.timeIndex.before(timestamp)
-  const start = await seekSegment(segment, before === undefined ? segment.baseOffset : before.offset + 1, ends)
+  const start = await seekSegment(segment, Math.max(from, (before?.offset ?? -1) + 1, segment.baseOffset), ends)
   const isBefore = (bytes: Buffer, at: number) => batchMaxTimestamp(bytes, at) < timestamp || batchIsControl(bytes, at)
   return scanBatches(segment.store, start, ends.bytesEnd, false, isBefore)
 }

@@ -1,4 +1,5 @@
 import { closeAll } from '../base/index.ts'
+import { AbortedIndex } from './aborted-index.ts'
 import type { FileCache } from './file-cache.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { Store } from './store.ts'
@@ -20,6 +21,7 @@ export interface SegmentMark {
   readonly nextOffset: number
   readonly offsetEntries: number
   readonly timeEntries: number
+  readonly abortedEntries: number
   readonly bytesSinceEntry: number
   readonly firstTimestamp: number
   readonly largestTimestamp: number
@@ -34,12 +36,16 @@ export interface SegmentBatch {
   readonly maxTimestamp: number
 }
 
-/** One file of the log with its two indexes. Kafka's names: the base offset in 20 digits and `.log`, `.index`, `.timeindex`. */
+/**
+ * One file of the log with its indexes. Kafka's names: the base offset in 20 digits and `.log`, `.index`, `.timeindex`,
+ * `.txnindex`.
+ */
 export class Segment {
   readonly baseOffset: number
   readonly store: Store
   readonly offsetIndex: OffsetIndex
   readonly timeIndex: TimeIndex
+  readonly aborted: AbortedIndex
   /** Damage known so far, in order of position. */
   readonly holes: Hole[] = []
   /** Readers look at nothing behind this byte: what is not synced may go away. */
@@ -70,6 +76,7 @@ export class Segment {
     this.store = new Store(`${stem}.log${suffix}`, cache, sizes.log)
     this.offsetIndex = new OffsetIndex(`${stem}.index${suffix}`, cache, baseOffset, sizes.offsetEntries)
     this.timeIndex = new TimeIndex(`${stem}.timeindex${suffix}`, cache, baseOffset, sizes.timeEntries)
+    this.aborted = new AbortedIndex(`${stem}.txnindex${suffix}`, cache)
     this.lastAppendTime = times.lastAppend
     this.openedAt = times.now
     this.#nextOffset = baseOffset
@@ -100,6 +107,7 @@ export class Segment {
       nextOffset: this.#nextOffset,
       offsetEntries: this.offsetIndex.file.count,
       timeEntries: this.timeIndex.file.count,
+      abortedEntries: this.aborted.entries.length,
       bytesSinceEntry: this.#bytesSinceEntry,
       firstTimestamp: this.#firstTimestamp,
       largestTimestamp: this.#largestTimestamp,
@@ -150,6 +158,7 @@ export class Segment {
     await this.store.truncate(mark.bytes)
     await this.offsetIndex.file.truncate(mark.offsetEntries)
     await this.timeIndex.truncate(mark.timeEntries)
+    await this.aborted.truncate(mark.abortedEntries)
     this.#nextOffset = mark.nextOffset
     this.#bytesSinceEntry = mark.bytesSinceEntry
     this.#firstTimestamp = mark.firstTimestamp
@@ -169,11 +178,12 @@ export class Segment {
     await this.store.datasync()
     await this.offsetIndex.file.datasync()
     await this.timeIndex.file.datasync()
+    await this.aborted.datasync()
   }
 
   /** Closes its files without syncing: all of them, even when one fails. */
   close(): Promise<void> {
-    return closeAll([this.store, this.offsetIndex.file, this.timeIndex.file])
+    return closeAll([this.store, this.offsetIndex.file, this.timeIndex.file, this.aborted])
   }
 
   #addTime(): Promise<void> {
