@@ -56,6 +56,9 @@ const STATE_CONFIGS = {
 /** The `broker:` options (runtime/config/common-options.ts) that concern this engine. */
 export interface EmbeddedOptions {
   readonly 'num.partitions': number
+  readonly 'log.cleaner.backoff.ms': number
+  readonly 'log.cleaner.dedupe.buffer.size': number
+  readonly 'log.cleaner.io.max.bytes.per.second': number
   readonly 'log.disk.reserve.bytes': number
   readonly 'log.retention.check.interval.ms': number
   readonly 'log.read.check.crcs': boolean

@@ -99,6 +99,25 @@ export const BROKER_OPTIONS = defineOptions({
     max: 10_000,
     doc: 'Partitions of a topic that is created without saying how many.',
   },
+  'log.cleaner.backoff.ms': {
+    type: 'duration',
+    default: 15_000,
+    min: 10,
+    doc: 'How often compaction looks for something to do.',
+  },
+  'log.cleaner.dedupe.buffer.size': {
+    type: 'bytes',
+    default: 128 << 20,
+    min: 64 << 10,
+    doc: 'Most memory for the keys that one pass of compaction learns, 27 bytes for each; what does not fit waits for the next pass.',
+  },
+  'log.cleaner.io.max.bytes.per.second': {
+    type: 'bytes',
+    default: -1,
+    min: -1,
+    unset: true,
+    doc: 'Compaction reads and writes no more than this per second; -1: as fast as it can.',
+  },
   'log.disk.reserve.bytes': {
     type: 'bytes',
     default: 512 << 20,

@@ -7,6 +7,9 @@ export const OPTIONS: EmbeddedOptions = {
   'log.disk.reserve.bytes': 0,
   'log.retention.check.interval.ms': 1000,
   'log.read.check.crcs': true,
+  'log.cleaner.backoff.ms': 15_000,
+  'log.cleaner.dedupe.buffer.size': 1 << 20,
+  'log.cleaner.io.max.bytes.per.second': -1,
   'log.open.files.max': 64,
 }
 
