@@ -45,6 +45,7 @@ export function statusNotes(status: WorkerStatus): readonly string[] {
       ['filtered', counters.recordsFiltered],
       ['dead-lettered', counters.recordsDeadLettered],
       ['skipped', counters.recordsSkipped],
+      ['aborted', counters.recordsAborted],
       ['retries', counters.retries],
     ]
     const shown = counted.filter(([, count]) => count > 0).map(([event, count]) => `${event} ${formatCount(count)}`)

@@ -8,8 +8,11 @@ export interface Append {
   readonly records: PackedRecords
 }
 
+/** What the log refuses of a record: too large for the topic, or without a key where the topic is compacted. */
+const REFUSED = new Set(['MESSAGE_TOO_LARGE', 'INVALID_RECORD'])
+
 /**
- * Appends all records but those that are too large for the topic: `unfit` hears of each of these, with its place in the
+ * Appends all records but those that the topic does not take: `unfit` hears of each of these, with its place in the
  * records that come with it, and throws when the others are not to be appended either.
  */
 export async function appendFitting(
@@ -22,7 +25,7 @@ export async function appendFitting(
       await transaction.append(topic, partition, rest)
       return
     } catch (error) {
-      const record = tooLarge(error)
+      const record = refusedRecord(error)
       if (record === undefined) throw error
       unfit(error as KtsError, rest, record)
       // It is the first that does not fit.
@@ -32,8 +35,8 @@ export async function appendFitting(
   }
 }
 
-function tooLarge(error: unknown): number | undefined {
-  if (!(error instanceof KtsError) || error.code !== 'MESSAGE_TOO_LARGE') return undefined
+function refusedRecord(error: unknown): number | undefined {
+  if (!(error instanceof KtsError) || !REFUSED.has(error.code)) return undefined
   const record = error.details?.record
   return typeof record === 'number' ? record : undefined
 }

@@ -56,6 +56,12 @@ export interface BadRecordOptions {
   readonly counters: ConnectorCounters
 }
 
+/** Bad records since the last `drain`: they are counted when the transaction that passes them is durable. */
+export interface Drained {
+  readonly letters: PackedRecords | undefined
+  readonly skipped: number
+}
+
 const LOG_INTERVAL_MS = 1000
 
 /**
@@ -65,6 +71,7 @@ const LOG_INTERVAL_MS = 1000
 export class BadRecords {
   readonly #options: BadRecordOptions
   #letters = new PackedWriter()
+  #skipped = 0
   #loggedAt = Number.NEGATIVE_INFINITY
   #unlogged = 0
 
@@ -77,8 +84,13 @@ export class BadRecords {
     return this.#letters.bytes
   }
 
-  /** Returns when the record is taken care of, throws when it must fail the task. */
-  take(error: unknown, stage: Stage, original: Original): void {
+  /** Of the same: how many records. */
+  get pending(): number {
+    return this.#letters.count + this.#skipped
+  }
+
+  /** Says what becomes of the record, throws when it must fail the task. */
+  take(error: unknown, stage: Stage, original: Original): 'skip' | 'dead-letter' {
     const { tolerance, deadLetterTopic, counters } = this.#options
     counters.errors++
     const wanted = error instanceof RecordError ? error.onError : undefined
@@ -86,8 +98,8 @@ export class BadRecords {
     if (onError === 'fail') throw this.#failure(error, stage, original)
     this.#note(error, stage, describe(original))
     if (onError === 'skip') {
-      counters.recordsSkipped++
-      return
+      this.#skipped++
+      return 'skip'
     }
     if (deadLetterTopic === undefined) {
       throw new KtsError(
@@ -96,31 +108,41 @@ export class BadRecords {
         { cause: error },
       )
     }
-    counters.recordsDeadLettered++
     const headers = this.#options.contextHeaders
       ? [...original.headers, ...this.#context(error, stage, original)]
       : original.headers
     this.#letters.add(original.key, original.value, headers, original.timestamp)
+    return 'dead-letter'
   }
 
-  /** Dead letters gathered since the last call, for the transaction about to commit. */
-  drain(): PackedRecords | undefined {
-    if (this.#letters.count === 0) return undefined
+  /** Bad records gathered since the last call, for the transaction about to commit. */
+  drain(): Drained {
+    const skipped = this.#skipped
+    this.#skipped = 0
+    if (this.#letters.count === 0) return { letters: undefined, skipped }
     const letters = this.#letters.build()
     this.#letters = new PackedWriter()
-    return letters
+    return { letters, skipped }
   }
 
-  /** Adds what `drain` answered to a transaction. A letter that its topic does not take is skipped where that is tolerated. */
-  async append(transaction: Transaction, letters: PackedRecords | undefined): Promise<void> {
-    const { deadLetterTopic, tolerance, counters } = this.#options
-    if (letters === undefined || deadLetterTopic === undefined) return
+  /**
+   * Adds what `drain` answered to a transaction, and answers what is to be counted when that is durable. A letter that its
+   * topic does not take is skipped where that is tolerated.
+   */
+  async append(
+    transaction: Transaction,
+    { letters, skipped }: Drained,
+  ): Promise<{ deadLettered: number; skipped: number }> {
+    const { deadLetterTopic, tolerance } = this.#options
+    const counts = { deadLettered: letters?.count ?? 0, skipped }
+    if (letters === undefined || deadLetterTopic === undefined) return counts
     await appendFitting(transaction, { topic: deadLetterTopic, partition: 0, records: letters }, error => {
       if (tolerance === 'none') throw error
-      counters.recordsDeadLettered--
-      counters.recordsSkipped++
+      counts.deadLettered--
+      counts.skipped++
       this.#note(error, 'KAFKA_PRODUCE', 'a dead letter does not fit and is skipped')
     })
+    return counts
   }
 
   #failure(error: unknown, stage: Stage, original: Original): KtsError {

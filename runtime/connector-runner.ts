@@ -1,6 +1,8 @@
+import type { Broker } from '../broker/index.ts'
 import type { Logger } from './api/index.ts'
 import type { SinkConfig, SourceConfig } from './config/types.ts'
 import { ConnectorCounters } from './counters.ts'
+import { fenceEarlierTasks } from './earlier-tasks.ts'
 import { openSinkRun } from './sink-run.ts'
 import { openSourceRun, type RunParts } from './source-run.ts'
 import type { ConnectorStatus, TaskState } from './status.ts'
@@ -13,16 +15,21 @@ export class ConnectorRunner {
   readonly config: SourceConfig | SinkConfig
   readonly counters = new ConnectorCounters()
   readonly #tasks: readonly TaskRunner[]
+  #fencing: Promise<void> | undefined
   readonly #log: Logger
 
   constructor(config: SourceConfig | SinkConfig, parts: RunnerParts) {
     this.config = config
     this.#log = parts.log.child({ connector: config.name })
-    this.#tasks = this.#openers(parts).map(
+    const openers = this.#openers(parts)
+    this.#tasks = openers.map(
       (open, id) =>
         new TaskRunner({
           id,
-          open,
+          open: async signal => {
+            await this.#fenced(parts.broker, openers.length)
+            return open(signal)
+          },
           backoffMs: parts.config.worker['task.restart.backoff.ms'],
           backoffMaxMs: parts.config.worker['task.restart.backoff.max.ms'],
           counters: this.counters,
@@ -77,6 +84,15 @@ export class ConnectorRunner {
       facts: { ...this.counters.facts },
       events: { ...this.counters.events },
     }
+  }
+
+  /** Once, before the first task opens, and again when it failed. */
+  #fenced(broker: Broker, tasks: number): Promise<void> {
+    this.#fencing ??= fenceEarlierTasks(broker, this.config, tasks).catch(error => {
+      this.#fencing = undefined
+      throw error
+    })
+    return this.#fencing
   }
 
   #openers(parts: RunnerParts): readonly ((signal: AbortSignal) => Promise<TaskRun>)[] {

@@ -10,6 +10,7 @@ export class ConnectorCounters implements Counters {
   recordsFiltered = 0
   recordsDeadLettered = 0
   recordsSkipped = 0
+  recordsAborted = 0
   recordsInFlight = 0
   recordsAbandoned = 0
   errors = 0

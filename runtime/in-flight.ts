@@ -12,6 +12,11 @@ export class InFlight {
     this.#records += records
   }
 
+  /** True when nothing at or behind `offset` waits to become durable. */
+  endsAt(offset: number): boolean {
+    return this.#batches.every(batch => batch.nextOffset <= offset || batch.records === 0)
+  }
+
   /** Everything below `offset` is durable; answers how many records that were. Whole batches only. */
   durable(offset: number): number {
     let done = 0

@@ -1,11 +1,11 @@
 import type {
   AssignedPartition,
   Broker,
+  GroupOffset,
   LogRecords,
   Reader,
   ReaderEvent,
   TopicPosition,
-  Writer,
 } from '../broker/index.ts'
 import {
   type Clock,
@@ -15,13 +15,13 @@ import {
   reactionTo,
   type SinkProgress,
   type SinkTask,
-  stringifyJson,
 } from './api/index.ts'
 import type { Backoff } from './backoff.ts'
 import type { BadRecords } from './bad-records.ts'
 import type { ConnectorCounters } from './counters.ts'
-import { InFlight } from './in-flight.ts'
-import { type CountedBatch, originalOf, type SinkPipeline } from './sink-pipeline.ts'
+import { nameOf, OwnedPartition, type OwnedPartitions } from './owned-partitions.ts'
+import { type CountedBatch, type OnBad, originalOf, type SinkPipeline } from './sink-pipeline.ts'
+import type { SinkTransactions } from './sink-transactions.ts'
 import type { TopicConverters } from './topics.ts'
 
 const IDLE_WAIT_MS = 250
@@ -37,23 +37,13 @@ export interface SinkLoopParts {
   readonly copiesBatches: boolean
   readonly broker: Broker
   readonly reader: Reader
-  readonly writer: Writer
+  readonly owned: OwnedPartitions
+  readonly transactions: SinkTransactions
   readonly backoff: Backoff
   readonly commitIntervalMs: number
   readonly counters: ConnectorCounters
   readonly clock: Clock
   readonly log: Logger
-}
-
-/** What the loop knows of a partition it owns. */
-interface Owned {
-  /** Where reading stands. */
-  position: number
-  committed: number
-  /** The state last committed, as JSON text. */
-  state: string
-  readonly inFlight: InFlight
-  readonly converters: TopicConverters
 }
 
 /**
@@ -67,7 +57,8 @@ export class SinkLoop {
   readonly #abort = new AbortController()
   /** Of the poll under way: ends its wait early. */
   #waiting = new AbortController()
-  readonly #owned = new Map<string, Owned>()
+  /** Records that were read and whose fate is not known, or is known and not committed: bad ones. */
+  #undecided = 0
   #ending = false
   /** At the end something is still to come: polls wait for it. */
   #lagging = false
@@ -97,9 +88,11 @@ export class SinkLoop {
       let next = this.#poll()
       while (!signal.aborted) {
         const event = await next
+        const positions = this.#positions(event)
         // Only records may be read ahead: a change of assignment has to be dealt with first.
         if (event.kind === 'records') next = this.#poll()
         await this.#handle(event)
+        for (const [owned, position] of positions) owned.position = position
         if (event.kind === 'idle' && this.#ending && (await this.#caughtUp())) {
           await this.#persist('drain', () => task.drain())
           await this.#commit()
@@ -116,8 +109,20 @@ export class SinkLoop {
       await this.#commit()
       return 'stopped'
     } finally {
-      for (const { inFlight } of this.#owned.values()) this.#abandon(inFlight)
+      for (const { inFlight } of this.#parts.owned.all()) this.#abandon(inFlight.records)
+      this.#abandon(this.#undecided)
     }
+  }
+
+  /**
+   * Where the reader stands, taken before it reads on: behind this event, and behind what no event brings. Not with every
+   * event, since a task may have thousands of partitions.
+   */
+  #positions(event: ReaderEvent): readonly (readonly [OwnedPartition, number])[] {
+    const { owned, reader } = this.#parts
+    if (event.kind === 'revoked') return event.partitions.map(p => [owned.get(p), p.offset])
+    if (event.kind !== 'idle' && !this.#commitIsDue()) return []
+    return [...owned.all()].map(p => [p, reader.position(p.topic, p.partition)])
   }
 
   /** A read that was started ahead may fail while nobody waits for it yet: the failure is met at its turn. */
@@ -141,48 +146,71 @@ export class SinkLoop {
   }
 
   async #assigned(partitions: readonly AssignedPartition[]): Promise<void> {
-    const { broker, connector, task, converters } = this.#parts
+    const { broker, connector, task, converters, owned } = this.#parts
     const states = new Map<string, JsonObject | null>()
-    for (const { partition, value } of await broker.checkpoints(connector)) {
-      states.set(nameOf(String(partition.kafka_topic), Number(partition.kafka_partition)), value)
+    for (const { partition: of, value } of await broker.checkpoints(connector)) {
+      states.set(nameOf({ topic: String(of.kafka_topic), partition: Number(of.kafka_partition) }), value)
     }
-    for (const { topic, partition, offset } of partitions) {
-      const owned = {
-        position: offset,
-        committed: offset,
-        state: stringifyJson(states.get(nameOf(topic, partition)) ?? null),
-        inFlight: new InFlight(),
-        converters: await converters(topic),
-      }
-      this.#owned.set(nameOf(topic, partition), owned)
-    }
-    await task.open(partitions.map(p => ({ ...p, state: states.get(nameOf(p.topic, p.partition)) ?? null })))
+    const opened = partitions.map(assigned => ({ assigned, state: states.get(nameOf(assigned)) ?? null }))
+    for (const { assigned, state } of opened)
+      owned.add(new OwnedPartition(assigned, state, await converters(assigned.topic)))
+    await task.open(
+      opened.map(({ assigned: { topic, partition, offset }, state }) => ({ topic, partition, offset, state })),
+    )
   }
 
   async #revoked(partitions: readonly TopicPosition[]): Promise<void> {
+    const { owned, task } = this.#parts
     await this.#commit()
-    await this.#parts.task.closePartitions(partitions)
-    for (const { topic, partition } of partitions) {
-      const name = nameOf(topic, partition)
-      const owned = this.#owned.get(name)
-      if (owned !== undefined) this.#abandon(owned.inFlight)
-      this.#owned.delete(name)
+    await task.closePartitions(partitions)
+    for (const partition of partitions) {
+      this.#abandon(owned.get(partition).inFlight.records)
+      owned.delete(partition)
     }
   }
 
   async #deliver(read: readonly LogRecords[]): Promise<void> {
-    const { pipeline, counters } = this.#parts
-    const batches = read.map(records => pipeline.batch(records, this.#ownerOf(records).converters))
+    const { pipeline, counters, badRecords, owned } = this.#parts
+    const count = this.#countRead(read)
+    const bad = badRecords.pending
+    const batches = read.map(records => pipeline.batch(records, owned.get(records).converters, this.#onBad))
     const rejected = await this.#put(batches, read)
+    let undecided = count - (badRecords.pending - bad)
     for (let i = 0; i < batches.length; i++) {
       const batch = batches[i]!
-      const owned = this.#ownerOf(batch)
       const taken = batch.taken() - (rejected.get(i) ?? 0)
-      owned.position = batch.nextOffset
-      owned.inFlight.add(batch.nextOffset, taken)
-      counters.recordsInFlight += taken
+      const partition = owned.get(batch)
+      partition.position = batch.nextOffset
+      partition.inFlight.add(batch.nextOffset, taken)
       counters.bytesOut += read[i]!.records.size
+      counters.recordsFiltered += batch.filtered()
+      counters.recordsInFlight -= batch.filtered()
+      undecided -= taken + batch.filtered()
     }
+    // What is left are records whose dead letters an earlier run has committed.
+    this.#abandon(undecided)
+    this.#undecided = badRecords.pending
+  }
+
+  #countRead(read: readonly LogRecords[]): number {
+    const { counters } = this.#parts
+    let count = 0
+    for (const { records } of read) {
+      count += records.count
+      counters.bytesRead += records.size
+    }
+    counters.recordsRead += count
+    counters.recordsInFlight += count
+    this.#undecided += count
+    return count
+  }
+
+  readonly #onBad: OnBad = (error, stage, read, record) => {
+    const { owned, badRecords } = this.#parts
+    const { letters } = owned.get(read)
+    const offset = read.records.offset(record)
+    if (letters.has(offset)) return
+    if (badRecords.take(error, stage, originalOf(read, record)) === 'dead-letter') letters.add(offset)
   }
 
   /** Answers how many records of which batch the task refused for good. */
@@ -218,7 +246,7 @@ export class SinkLoop {
     for (const { batch, record, reason } of error.rejected) {
       const offset = batches[batch]!.packed === undefined ? batches[batch]!.records()[record]!.origin.offset : undefined
       const index = offset === undefined ? record : indexOf(read[batch]!, offset)
-      this.#parts.badRecords.take(new Error(reason), 'TASK_PUT', originalOf(read[batch]!, index))
+      this.#onBad(new Error(reason), 'TASK_PUT', read[batch]!, index)
       counts.set(batch, (counts.get(batch) ?? 0) + 1)
     }
     return counts
@@ -230,75 +258,61 @@ export class SinkLoop {
   }
 
   async #commit(): Promise<void> {
-    const { connector, task, reader, writer, badRecords, clock, commitIntervalMs } = this.#parts
+    const { connector, task, reader, transactions, badRecords, owned, counters, clock, commitIntervalMs } = this.#parts
     const progress = await this.#persist('preCommit', () => task.preCommit())
-    const moved = progress.filter(p => p.offset !== undefined && p.offset > (this.#find(p)?.committed ?? p.offset))
-    const states = progress.filter(p => p.state !== undefined && stringifyJson(p.state) !== this.#find(p)?.state)
-    const letters = badRecords.drain()
-    if (moved.length > 0 || states.length > 0 || letters !== undefined) {
-      const transaction = await writer.begin()
-      await badRecords.append(transaction, letters)
-      transaction.offsets(
-        reader.group,
-        moved.map(({ topic, partition, offset }) => ({ topic, partition, offset: offset!, metadata: '' })),
-      )
-      transaction.checkpoint(states.map(p => stateEntry(connector, p)))
-      await transaction.commit()
+    const offsets = this.#offsets(progress)
+    const states = progress.filter(p => p.state !== undefined && owned.find(p)?.hasState(p.state) !== true)
+    const bad = badRecords.drain()
+    let counted = { deadLettered: 0, skipped: bad.skipped }
+    if (offsets.length > 0 || states.length > 0 || bad.letters !== undefined) {
+      await transactions.commit(async transaction => {
+        counted = await badRecords.append(transaction, bad)
+        transaction.offsets(reader.group, offsets)
+        transaction.checkpoint(states.map(p => stateEntry(connector, p)))
+      })
     }
-    for (const p of moved) this.#durable(p)
-    for (const p of states) {
-      const owned = this.#find(p)
-      if (owned !== undefined) owned.state = stringifyJson(p.state)
+    counters.recordsDeadLettered += counted.deadLettered
+    counters.recordsSkipped += counted.skipped
+    counters.recordsInFlight -= counted.deadLettered + counted.skipped
+    this.#undecided -= counted.deadLettered + counted.skipped
+    for (const offset of offsets) {
+      const delivered = owned.get(offset).committed(offset)
+      counters.recordsDelivered += delivered
+      counters.recordsInFlight -= delivered
     }
+    owned.saved(states)
     this.#commitAt = clock.monotonic() + commitIntervalMs
   }
 
-  #durable(progress: SinkProgress): void {
-    const { counters } = this.#parts
-    const owned = this.#find(progress)
-    if (owned === undefined) return
-    owned.committed = progress.offset!
-    const records = owned.inFlight.durable(owned.committed)
-    counters.recordsInFlight -= records
-    counters.recordsDelivered += records
+  #offsets(progress: readonly SinkProgress[]): readonly GroupOffset[] {
+    const durable = new Map(progress.map(p => [nameOf(p), p.offset]))
+    const offsets: GroupOffset[] = []
+    for (const owned of this.#parts.owned.all()) {
+      const offset = owned.nextCommit(durable.get(nameOf(owned)))
+      if (offset !== undefined) offsets.push(offset)
+    }
+    return offsets
   }
 
   async #caughtUp(): Promise<boolean> {
-    for (const [name, { position }] of this.#owned) {
-      const slash = name.lastIndexOf('/')
-      const { lastStableOffset } = await this.#parts.broker.partition(
-        name.slice(0, slash),
-        Number(name.slice(slash + 1)),
-      )
+    const { owned, broker } = this.#parts
+    for (const { topic, partition, position } of owned.all()) {
+      const { lastStableOffset } = await broker.partition(topic, partition)
       if (position < lastStableOffset) return false
     }
     return true
   }
 
-  #find(of: { readonly topic: string; readonly partition: number }): Owned | undefined {
-    return this.#owned.get(nameOf(of.topic, of.partition))
-  }
-
-  #ownerOf(of: { readonly topic: string; readonly partition: number }): Owned {
-    const owned = this.#find(of)
-    if (owned === undefined) throw new Error(`records of ${of.topic}-${of.partition}, which this task does not own`)
-    return owned
-  }
-
-  #abandon(inFlight: InFlight): void {
+  #abandon(records: number): void {
     const { counters } = this.#parts
-    counters.recordsInFlight -= inFlight.records
-    counters.recordsAbandoned += inFlight.records
+    counters.recordsInFlight -= records
+    counters.recordsAbandoned += records
   }
 }
 
 /** The durable state of a partition, keyed as Connect's offsets endpoint shows a sink's positions. */
 export function stateEntry(connector: string, { topic, partition, state }: SinkProgress) {
   return { connector, partition: { kafka_topic: topic, kafka_partition: partition }, value: state ?? null }
-}
-
-function nameOf(topic: string, partition: number): string {
-  return `${topic}/${partition}`
 }
 
 function indexOf(read: LogRecords, offset: number): number {

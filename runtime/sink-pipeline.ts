@@ -1,32 +1,37 @@
 import type { LogRecords } from '../broker/index.ts'
 import type { PackedRecords, SinkBatch, SinkRecord, Transform } from './api/index.ts'
-import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
-import type { ConnectorCounters } from './counters.ts'
+import { type Original, originalAt, type Stage } from './bad-records.ts'
 import { unpackHeaders } from './source-pipeline.ts'
 import type { TopicConverters } from './topics.ts'
 
-/** A batch that knows, after the put, how many of its records the task took. */
+/** Hears of a record that a stage cannot take; throws when it must fail the task. */
+export type OnBad = (error: unknown, stage: Stage, read: LogRecords, record: number) => void
+
+/** A batch that knows, after the put, what became of its records. */
 export interface CountedBatch extends SinkBatch {
+  /** Handed to the task. */
   taken(): number
+  /** Dropped by a transform. */
+  filtered(): number
+}
+
+interface Decoded {
+  readonly records: readonly SinkRecord[]
+  readonly filtered: number
 }
 
 /** Log records → converters → transforms, as the batches a sink task takes. Without transforms nothing is decoded. */
 export class SinkPipeline {
   readonly #transform: Transform | undefined
-  readonly #badRecords: BadRecords
-  readonly #counters: ConnectorCounters
 
-  constructor(parts: { transform: Transform | undefined; badRecords: BadRecords; counters: ConnectorCounters }) {
-    this.#transform = parts.transform
-    this.#badRecords = parts.badRecords
-    this.#counters = parts.counters
+  constructor(transform: Transform | undefined) {
+    this.#transform = transform
   }
 
-  batch(read: LogRecords, converters: TopicConverters): CountedBatch {
-    this.#counters.recordsRead += read.records.count
-    this.#counters.bytesRead += read.records.size
-    if (this.#transform === undefined) return new LogBatch(read, converters, () => this.#decode(read, converters))
-    const records = this.#decode(read, converters)
+  batch(read: LogRecords, converters: TopicConverters, onBad: OnBad): CountedBatch {
+    const decode = () => this.#decode(read, converters, onBad)
+    if (this.#transform === undefined) return new LogBatch(read, converters, decode)
+    const { records, filtered } = decode()
     const { topic, partition, nextOffset } = read
     const count = records.length
     return {
@@ -38,12 +43,14 @@ export class SinkPipeline {
       encoding: 'other',
       records: () => records,
       taken: () => count,
+      filtered: () => filtered,
     }
   }
 
   /** Records that convert and pass the transforms; the others are left to the policy for bad records. */
-  #decode(read: LogRecords, converters: TopicConverters): SinkRecord[] {
+  #decode(read: LogRecords, converters: TopicConverters, onBad: OnBad): Decoded {
     const kept: SinkRecord[] = []
+    let filtered = 0
     const { records } = read
     for (let i = 0; i < records.count; i++) {
       let stage: Stage = 'KEY_CONVERTER'
@@ -65,13 +72,13 @@ export class SinkPipeline {
         }
         stage = 'TRANSFORMATION'
         const out = this.#transform === undefined ? record : this.#transform(record)
-        if (out === undefined) this.#counters.recordsFiltered++
+        if (out === undefined) filtered++
         else kept.push(out)
       } catch (error) {
-        this.#badRecords.take(error, stage, originalOf(read, i))
+        onBad(error, stage, read, i)
       }
     }
-    return kept
+    return { records: kept, filtered }
   }
 }
 
@@ -88,10 +95,10 @@ class LogBatch implements CountedBatch {
   readonly packed: PackedRecords
   readonly encoding: SinkBatch['encoding']
   readonly nextOffset: number
-  readonly #decode: () => SinkRecord[]
-  #records: readonly SinkRecord[] | undefined
+  readonly #decode: () => Decoded
+  #decoded: Decoded | undefined
 
-  constructor(read: LogRecords, converters: TopicConverters, decode: () => SinkRecord[]) {
+  constructor(read: LogRecords, converters: TopicConverters, decode: () => Decoded) {
     this.topic = read.topic
     this.partition = read.partition
     this.count = read.records.count
@@ -102,11 +109,15 @@ class LogBatch implements CountedBatch {
   }
 
   records(): readonly SinkRecord[] {
-    this.#records ??= this.#decode()
-    return this.#records
+    this.#decoded ??= this.#decode()
+    return this.#decoded.records
   }
 
   taken(): number {
-    return this.#records?.length ?? this.count
+    return this.#decoded?.records.length ?? this.count
+  }
+
+  filtered(): number {
+    return this.#decoded?.filtered ?? 0
   }
 }

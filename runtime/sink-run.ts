@@ -2,9 +2,12 @@ import type { Subscription } from '../broker/index.ts'
 import type { SinkProgress } from './api/index.ts'
 import { Backoff } from './backoff.ts'
 import type { SinkConfig } from './config/types.ts'
+import { writerId } from './earlier-tasks.ts'
+import { OwnedPartitions } from './owned-partitions.ts'
 import { SinkLoop, stateEntry } from './sink-loop.ts'
 import { SinkPipeline } from './sink-pipeline.ts'
-import { badRecordsOf, closeInTurn, type RunParts, taskContext, writerId } from './source-run.ts'
+import { SinkTransactions } from './sink-transactions.ts'
+import { badRecordsOf, closeInTurn, type RunParts, taskContext, writerOptions } from './source-run.ts'
 import type { TaskRun } from './task-runner.ts'
 import { openTransforms } from './transform-chain.ts'
 
@@ -16,15 +19,16 @@ const PUT_RETRY_MAX_MS = 30_000
 /** Opens one sink task: fences its earlier self, joins the group `connect-<name>`, then the connector's own open. */
 export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<TaskRun> {
   const { broker, counters, clock, random, log, config, topics } = parts
-  const writer = await broker.writer(writerId(sink, parts.task))
+  const writer = await broker.writer(writerId(sink, parts.task), writerOptions(config))
+  const transactions = new SinkTransactions(writer)
+  const owned = new OwnedPartitions()
   const saveState = async (progress: readonly SinkProgress[]) => {
-    const transaction = await writer.begin()
-    transaction.checkpoint(progress.map(p => stateEntry(sink.name, p)))
-    await transaction.commit()
+    await transactions.commit(transaction => transaction.checkpoint(progress.map(p => stateEntry(sink.name, p))))
+    owned.saved(progress)
   }
   const closing: { close(): Promise<void> }[] = [writer]
   try {
-    const task = await sink.connector.open(sink.options as never, taskContext(sink, parts, saveState))
+    const task = await sink.connector.open(sink.options as never, taskContext(sink, parts, saveState, false))
     closing.unshift(task)
     const reader = await broker.subscribe(subscriptionOf(sink, parts.task))
     // Behind the task: its partitions go to another when it has let go of what it had open for them.
@@ -33,13 +37,14 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
     const loop = new SinkLoop({
       connector: sink.name,
       task,
-      pipeline: new SinkPipeline({ transform: openTransforms(sink.transforms, clock, counters), badRecords, counters }),
+      pipeline: new SinkPipeline(openTransforms(sink.transforms, clock, counters)),
       badRecords,
       converters: topic => topics.forSink(topic, sink.common),
       copiesBatches: sink.connector.copiesBatches ?? false,
       broker,
       reader,
-      writer,
+      owned,
+      transactions,
       backoff: new Backoff(PUT_RETRY_FIRST_MS, PUT_RETRY_MAX_MS, clock, random),
       commitIntervalMs: config.worker['offset.flush.interval.ms'],
       counters,

@@ -13,7 +13,6 @@ import {
 import type { Append } from './append-fitting.ts'
 import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
 import type { SourceConfig } from './config/types.ts'
-import type { ConnectorCounters } from './counters.ts'
 import type { Partitioner } from './partitioner.ts'
 import type { TopicConverters, Topics } from './topics.ts'
 
@@ -26,6 +25,17 @@ interface Outgoing {
   readonly writer: PackedWriter
 }
 
+/** One poll's records, ready to append. */
+export interface Encoded {
+  readonly appends: readonly Append[]
+  /** Records that a transform dropped. */
+  readonly filtered: number
+}
+
+export function countOf(part: SourcePart): number {
+  return part.kind === 'packed' ? part.packed.count : part.records.length
+}
+
 /** What one poll brought → transforms → converters → partitions. Packed parts nobody needs to look into pass untouched. */
 export class SourcePipeline {
   readonly #source: SourceConfig
@@ -33,8 +43,8 @@ export class SourcePipeline {
   readonly #transform: Transform | undefined
   readonly #badRecords: BadRecords
   readonly #partitioner: Partitioner
-  readonly #counters: ConnectorCounters
   readonly #converters = new Map<string, TopicConverters>()
+  #filtered = 0
 
   constructor(parts: {
     source: SourceConfig
@@ -42,21 +52,19 @@ export class SourcePipeline {
     transform: Transform | undefined
     badRecords: BadRecords
     partitioner: Partitioner
-    counters: ConnectorCounters
   }) {
     this.#source = parts.source
     this.#topics = parts.topics
     this.#transform = parts.transform
     this.#badRecords = parts.badRecords
     this.#partitioner = parts.partitioner
-    this.#counters = parts.counters
   }
 
-  /** Batches ready to append. Throws for a bad record where the policy is to fail. */
-  async encode(parts: readonly SourcePart[]): Promise<readonly Append[]> {
+  /** Throws for a bad record where the policy is to fail. */
+  async encode(parts: readonly SourcePart[]): Promise<Encoded> {
     const appends: Append[] = []
+    this.#filtered = 0
     for (const part of parts) {
-      if (part.kind === 'packed') this.#countRead(part.packed.count, part.packed.size)
       if (part.kind === 'packed' && this.#passes(part.topic)) {
         await this.#place(part.packed, part.topic, part.partition, part.orderKey, appends)
         continue
@@ -66,12 +74,7 @@ export class SourcePipeline {
         await this.#place(records, out.topic, out.partition, out.orderKey, appends)
       }
     }
-    return appends
-  }
-
-  #countRead(records: number, bytes: number): void {
-    this.#counters.recordsRead += records
-    this.#counters.bytesRead += bytes
+    return { appends, filtered: this.#filtered }
   }
 
   #passes(topic: string): boolean {
@@ -107,8 +110,7 @@ export class SourcePipeline {
 
   #encodeRecords(part: SourcePart): Iterable<Outgoing> {
     const outgoing = new Map<string, Outgoing>()
-    const count = part.kind === 'packed' ? part.packed.count : part.records.length
-    if (part.kind === 'records') this.#countRead(count, 0)
+    const count = countOf(part)
     for (let i = 0; i < count; i++) {
       const record = part.kind === 'packed' ? unpack(part.packed, i, part.topic, part.partition) : part.records[i]!
       this.#encodeRecord(record, part, i, outgoing)
@@ -122,7 +124,7 @@ export class SourcePipeline {
     try {
       const kept = this.#transform === undefined ? record : this.#transform(record)
       if (kept === undefined) {
-        this.#counters.recordsFiltered++
+        this.#filtered++
         return
       }
       out = this.#outgoing(kept, part.orderKey, outgoing)

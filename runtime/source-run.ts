@@ -1,8 +1,9 @@
-import type { Broker } from '../broker/index.ts'
+import type { Broker, WriterOptions } from '../broker/index.ts'
 import type { Clock, Files, Logger, Random, SourceCheckpoint, TaskContext } from './api/index.ts'
 import { BadRecords } from './bad-records.ts'
 import type { SinkConfig, SourceConfig, WorkerConfig } from './config/types.ts'
 import type { ConnectorCounters } from './counters.ts'
+import { writerId } from './earlier-tasks.ts'
 import { Partitioner } from './partitioner.ts'
 import { SourceLoop } from './source-loop.ts'
 import { SourcePipeline } from './source-pipeline.ts'
@@ -31,20 +32,26 @@ export interface RunParts extends Environment {
 /** Opens one source task: fences its earlier self, reads the checkpoints, then the connector's own open. */
 export async function openSourceRun(source: SourceConfig, options: object, parts: RunParts): Promise<TaskRun> {
   const { broker, counters, clock, log, config, topics } = parts
-  const writer = await broker.writer(writerId(source, parts.task))
+  const { common } = source
+  const writer = await broker.writer(writerId(source, parts.task), {
+    ...writerOptions(config),
+    transactional: config.worker['exactly.once.source.support'] === 'enabled',
+    compression: common['producer.override.compression.type'],
+  })
   try {
     const checkpoints = (await broker.checkpoints(source.name)).map(
       ({ partition, value }): SourceCheckpoint => ({ partition, position: value }),
     )
-    const task = await source.connector.open(options as never, checkpoints, taskContext(source, parts, noState))
+    const definesTransactions = common['transaction.boundary'] === 'connector'
+    const context = taskContext(source, parts, noState, definesTransactions)
+    const task = await source.connector.open(options as never, checkpoints, context)
     const badRecords = badRecordsOf(source, parts)
     const pipeline = new SourcePipeline({
       source,
       topics,
       transform: openTransforms(source.transforms, clock, counters),
       badRecords,
-      partitioner: new Partitioner(source.common['partition.by']),
-      counters,
+      partitioner: new Partitioner(common['partition.by']),
     })
     const loop = new SourceLoop({
       connector: source.name,
@@ -54,6 +61,8 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
       refused: badRecordsOf(source, parts),
       broker,
       writer,
+      boundary: common['transaction.boundary'],
+      intervalMs: common['transaction.boundary.interval.ms'] ?? config.worker['offset.flush.interval.ms'],
       bufferBytesMax: config.worker['source.buffer.bytes'],
       counters,
       clock,
@@ -70,9 +79,9 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
   }
 }
 
-/** The transactional id of a task: the same after a restart, so that the newer run fences the older. */
-export function writerId({ pipeline, name }: SourceConfig | SinkConfig, task: number): string {
-  return `${pipeline}-${name}-${task}`
+/** Of every task's writer. */
+export function writerOptions({ worker }: WorkerConfig): WriterOptions {
+  return { transactionTimeoutMs: worker['transaction.timeout.ms'] }
 }
 
 export function badRecordsOf(connector: SourceConfig | SinkConfig, parts: RunParts): BadRecords {
@@ -94,6 +103,7 @@ export function taskContext(
   { pipeline, name }: { readonly pipeline: string; readonly name: string },
   { task, clock, random, files, log, signal, counters }: RunParts,
   saveState: TaskContext['saveState'],
+  definesTransactions: boolean,
 ): TaskContext {
   return {
     pipeline,
@@ -104,6 +114,7 @@ export function taskContext(
     files,
     log,
     signal,
+    definesTransactions,
     saveState,
     report: facts => counters.report(facts),
     count: (event, by) => counters.count(event, by),

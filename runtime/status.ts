@@ -37,7 +37,8 @@ export interface TaskStatus {
 
 /**
  * Conservation, since the worker started:
- * read = logged or delivered + filtered + dead-lettered + skipped + in flight + abandoned.
+ * read = logged or delivered + filtered + dead-lettered + skipped + aborted + in flight + abandoned.
+ * A record's fate is counted when the commit that decides it is durable; until then it is in flight.
  */
 export interface Counters {
   readonly recordsRead: number
@@ -53,9 +54,14 @@ export interface Counters {
   readonly recordsDeadLettered: number
   /** Bad, and passed over because `errors.tolerance` is `all` and no dead-letter topic is named. */
   readonly recordsSkipped: number
-  /** Read and not yet durable on the other side. */
+  /** Sources: in a transaction that the connector itself aborted. */
+  readonly recordsAborted: number
+  /** Read, and their fate not yet durable. */
   readonly recordsInFlight: number
-  /** In flight when a task failed or lost its partition: they are read again, and counted again. */
+  /**
+   * In flight when a task failed or lost its partition: they are read again, and counted again. Sinks: also read again
+   * after an earlier run had committed their dead letter.
+   */
   readonly recordsAbandoned: number
   readonly errors: number
   readonly retries: number

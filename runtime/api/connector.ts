@@ -23,6 +23,11 @@ export interface SourceConnector<S extends OptionSpecs = OptionSpecs> {
    * configuration is read, so that it is told, with its place, before anything runs.
    */
   problems?(options: OptionValues<S>): readonly OptionProblem[]
+  /**
+   * True when tasks with these options say where transactions end (`SourceBatch.transaction`), as KIP-618's
+   * canDefineTransactionBoundaries. Where it is not, `transaction.boundary: connector` is refused.
+   */
+  canDefineTransactionBoundaries?(options: OptionValues<S>): boolean
   /** Topics this configuration may write, for creation and for the converter's default; [] when not known before. */
   topics(options: OptionValues<S>): readonly string[]
   /** Splits the work into at most `tasksMax` tasks; each gets its own options. At least one. */
@@ -62,6 +67,13 @@ export interface SourceBatch {
    * upstream transaction), so the commit waits for a later batch.
    */
   readonly checkpoints: readonly SourceCheckpoint[]
+  /**
+   * Ends the transaction behind this batch; without it the next batch goes into the same one. Looked at only where
+   * `TaskContext.definesTransactions`. `commit`: what was polled since the last end becomes visible together, with its
+   * positions. `abort`: its records are gone for good, and its positions are committed all the same, so that they are not
+   * read again (KIP-618); a task that wants them read again rejects instead.
+   */
+  readonly transaction?: 'commit' | 'abort' | undefined
 }
 
 export interface SourceCheckpoint {
@@ -141,6 +153,8 @@ export interface TaskContext {
   readonly log: Logger
   /** Aborts when the task must stop waiting. */
   readonly signal: AbortSignal
+  /** `transaction.boundary: connector`: the task's batches say where transactions end. */
+  readonly definesTransactions: boolean
   /** Makes state durable at once, before the offsets move (DESIGN 4: the plan of an object before its upload). Sinks only. */
   saveState(progress: readonly SinkProgress[]): Promise<void>
   /** A fact for `status` and the live display, e.g. `{ 'last object': 's3://…' }`; replaces earlier values by name. */

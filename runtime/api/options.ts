@@ -59,6 +59,7 @@ export interface BooleanSpec extends Common<boolean> {
 export interface DurationSpec extends Common<number> {
   readonly type: 'duration'
   readonly min?: number
+  readonly max?: number
   /** Permits -1, Kafka's "off". */
   readonly unset?: boolean
 }

@@ -7,6 +7,7 @@ import { crossCheck } from './cross-checks.ts'
 import { readInputs } from './input-files.ts'
 import type { ValueContext } from './option-values.ts'
 import { type PipelineFile, readPipelineFile, reportRepeated, type Section } from './pipeline-file.ts'
+import { checkTransactions } from './transaction-checks.ts'
 import { Problems } from './problems.ts'
 import { PropertyFiles } from './property-files.ts'
 import { filesReferredTo, resolveReferences } from './references.ts'
@@ -49,6 +50,7 @@ export async function loadConfig(inputs: readonly string[], options: LoadOptions
   )
   const connectors = readConnectors(pipelines, options.catalogue, contextOf, problems)
   crossCheck(connectors, topics, problems)
+  checkTransactions(connectors, worker as unknown as WorkerConfig['worker'], problems)
   problems.throwIfAny([...inputs, ...paths])
   const configs = connectors.map(connector => connector.config)
   return {

@@ -55,7 +55,7 @@ export function expectation(spec: OptionSpec): string {
     case 'number':
       return `a number${range(spec.min, spec.max)}`
     case 'duration':
-      return `milliseconds or a duration such as 500ms, 10m or 7d${range(limit(spec), undefined)}${orNone(spec.unset)}`
+      return `milliseconds or a duration such as 500ms, 10m or 7d${range(limit(spec), spec.max)}${orNone(spec.unset)}`
     case 'bytes':
       return `bytes or a size such as 512KiB or 64MB${range(limit(spec), spec.max)}${orNone(spec.unset)}`
     case 'list':

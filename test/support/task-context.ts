@@ -17,7 +17,9 @@ export interface TestContext extends TaskContext {
   readonly stop: AbortController
 }
 
-export function testContext(given: { files?: Files; clock?: Clock; seed?: number; task?: number } = {}): TestContext {
+export function testContext(
+  given: { files?: Files; clock?: Clock; seed?: number; task?: number; definesTransactions?: boolean } = {},
+): TestContext {
   const stop = new AbortController()
   const facts: Record<string, string | number> = {}
   const counts: Record<string, number> = {}
@@ -31,6 +33,7 @@ export function testContext(given: { files?: Files; clock?: Clock; seed?: number
     files: given.files ?? nodeFiles,
     log: silentLogger,
     signal: stop.signal,
+    definesTransactions: given.definesTransactions ?? false,
     stop,
     facts,
     counts,

@@ -19,7 +19,14 @@ export function sourceConfig(
     shown: {},
     connector,
     options,
-    common: { ...COMMON, 'partition.by': 'source', ...common },
+    common: {
+      ...COMMON,
+      'partition.by': 'source',
+      'producer.override.compression.type': 'none',
+      'transaction.boundary': 'poll',
+      'transaction.boundary.interval.ms': undefined,
+      ...common,
+    },
   }
 }
 
@@ -61,6 +68,8 @@ export function workerConfig(sources: readonly SourceConfig[], sinks: readonly S
       'task.restart.backoff.ms': 5,
       'task.restart.backoff.max.ms': 50,
       'source.buffer.bytes': 1 << 20,
+      'exactly.once.source.support': 'enabled',
+      'transaction.timeout.ms': 60_000,
       'config.providers.file.param.allowed.paths': [],
     },
     broker: {

@@ -20,6 +20,7 @@ export function connectorStatus(name: string, changes: Partial<ConnectorStatus> 
       recordsFiltered: 0,
       recordsDeadLettered: 0,
       recordsSkipped: 0,
+      recordsAborted: 0,
       recordsInFlight: 0,
       recordsAbandoned: 0,
       errors: 0,
