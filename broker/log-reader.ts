@@ -64,38 +64,53 @@ export class LogReader {
       const options = { ...this.#options(index), bytesMax, limit, verdict }
       try {
         const read = await this.#readSegment(segment, from, options)
-        if (read !== undefined) return read
+        if (segment.replaced === undefined) {
+          if (read !== undefined) return read
+          from = options.offsetEnd
+        } else read?.release()
       } catch (error) {
-        // The segment may have been deleted under the read.
+        // The segment may have been deleted under the read, or replaced.
         this.#checkRange(offset)
-        throw error
+        if (segment.replaced === undefined) throw error
       }
-      from = options.offsetEnd
+      await segment.replaced
     }
   }
 
   /** As Partition.offsetForTime. */
   async offsetForTime(timestamp: number): Promise<number | undefined> {
-    const start = this.#range.start()
-    for (let i = 0; i < this.#segments.length; i++) {
-      const segment = this.#segments[i]!
-      if (segment.largestTimestamp < timestamp) continue
-      const options = {
-        ...this.#options(i),
-        bytesMax: 1,
-        limit: this.#range.end('read_uncommitted'),
-        verdict: undefined,
+    let from = this.#range.start()
+    for (;;) {
+      // By offset, since segments come, go and are replaced meanwhile.
+      const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
+      const segment = this.#segments[Math.max(0, index)]!
+      const limit = this.#range.end('read_uncommitted')
+      const options = { ...this.#options(Math.max(0, index)), bytesMax: 1, limit, verdict: undefined }
+      const isThere = () => segment.replaced === undefined && this.#segments.includes(segment)
+      try {
+        const late = segment.largestTimestamp >= timestamp
+        const found = late ? await this.#firstSince(segment, timestamp, from, options) : undefined
+        if (isThere()) {
+          if (found !== undefined || segment === this.#segments.at(-1)) return found
+          from = options.offsetEnd
+        }
+      } catch (error) {
+        if (isThere()) throw error
       }
-      if (options.offsetEnd <= start) continue
-      let place = await seekTime(segment, timestamp, start, options)
-      while (place.position < options.bytesEnd) {
-        const read = await readSegment(segment, place, Math.max(start, place.nextOffset), options)
-        if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
-        const found = firstSince(read.batches, timestamp)
-        read.release()
-        if (found !== undefined) return found
-        place = { position: read.position, nextOffset: read.nextOffset }
-      }
+      await segment.replaced
+      from = Math.max(from, this.#range.start())
+    }
+  }
+
+  async #firstSince(segment: Segment, timestamp: number, start: number, options: SegmentReadOptions) {
+    let place = await seekTime(segment, timestamp, start, options)
+    while (place.position < options.bytesEnd) {
+      const read = await readSegment(segment, place, Math.max(start, place.nextOffset), options)
+      if (read.hole !== undefined) throw this.#corrupt(segment, read.hole)
+      const found = firstSince(read.batches, timestamp)
+      read.release()
+      if (found !== undefined) return found
+      place = { position: read.position, nextOffset: read.nextOffset }
     }
     return undefined
   }

@@ -1,4 +1,5 @@
 import { errorCode, type Files } from '../base/index.ts'
+import { recoverSwaps } from './compaction-swap.ts'
 import type { FileCache } from './file-cache.ts'
 import { snapshotOffsets, snapshotPath } from './producer-snapshot.ts'
 import { openSegment, type SegmentRecovery } from './recovery.ts'
@@ -23,7 +24,7 @@ export async function openSegments(
 ): Promise<{ segments: Segment[]; recoveries: SegmentRecovery[] }> {
   const { files } = cache
   await files.mkdir(plan.directory)
-  const names = await files.list(plan.directory)
+  const names = await recoverSwaps(files, plan.directory, await files.list(plan.directory))
   const bases = names
     .flatMap(name => /^(\d{20})\.log$/.exec(name)?.[1] ?? [])
     .map(Number)
@@ -76,8 +77,13 @@ export async function createSegment(
 /** Takes back a segment that was just made. */
 export async function discardSegment(files: Files, directory: string, segment: Segment): Promise<void> {
   await segment.close()
-  for (const suffix of SEGMENT_SUFFIXES)
-    await unlinkIfThere(files, `${directory}/${offsetName(segment.baseOffset)}${suffix}`)
+  await removeSegmentFiles(files, directory, segment.baseOffset)
+}
+
+/** Durably: a snapshot that came back would speak of batches that are not there. */
+export async function removeSegmentFiles(files: Files, directory: string, baseOffset: number): Promise<void> {
+  for (const suffix of SEGMENT_SUFFIXES) await unlinkIfThere(files, `${directory}/${offsetName(baseOffset)}${suffix}`)
+  await files.syncDirectory(directory)
 }
 
 /**

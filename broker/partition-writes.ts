@@ -2,9 +2,11 @@ import type { Clock, PackedRecords } from '../base/index.ts'
 import type { AbortedTransactions } from './aborted-transactions.ts'
 import { sequenceAfter, writeBatchAppendTime } from './batch.ts'
 import { checkBatch, recompress } from './batch-check.ts'
+import { batchRecords } from './batch-records.ts'
 import { checkRecordSizes } from './batch-writer.ts'
 import type { AppendOptions, LogWriter } from './log-writer.ts'
 import type { PartitionSettings } from './partition-settings.ts'
+import { checkKeys } from './record-keys.ts'
 import type { Outcome, Producer, Producers } from './producers.ts'
 import type { Verdict } from './segment-reader.ts'
 
@@ -40,7 +42,11 @@ export class PartitionWrites {
 
   /** As Partition.append. */
   async append(records: readonly PackedRecords[], options: AppendOptions): Promise<Appended> {
-    for (const one of records) checkRecordSizes(one, this.#settings().maxMessageBytes, this.#place)
+    const { maxMessageBytes, compacts } = this.#settings()
+    for (const one of records) {
+      checkRecordSizes(one, maxMessageBytes, this.#place)
+      if (compacts) checkKeys(one, this.#place)
+    }
     if (options.producer !== undefined) {
       this.#producers.checkEpoch(options.producer)
       this.#producers.checkTransaction(options.producer, true)
@@ -52,8 +58,9 @@ export class PartitionWrites {
 
   /** As Partition.appendEncoded. */
   async appendEncoded(batch: Buffer): Promise<Appended & { readonly duplicate: boolean }> {
-    const { codec, timestampType, maxMessageBytes } = this.#settings()
+    const { codec, timestampType, maxMessageBytes, compacts } = this.#settings()
     const info = await checkBatch(batch, maxMessageBytes, this.#place)
+    if (compacts) checkKeys(await batchRecords(batch, 0), this.#place)
     const { producer } = info
     if (producer !== undefined) {
       this.#producers.checkEpoch(producer)
