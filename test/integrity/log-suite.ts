@@ -1,6 +1,7 @@
 import { killsEverywhere, powerCuts } from './log/crashes.ts'
 import { brokenFiles, flippedBits, tornTails } from './log/damage.ts'
 import type { Part, PartReport, Size } from './log/part.ts'
+import { childKills, randomKills, smallDisk, tracedCalls, twoProcesses } from './log/processes.ts'
 import { clockJumps, failedSyncs, fullDisks } from './log/troubles.ts'
 
 /** The fault suite of the log (L1 to L10 and the power cuts), in its order. */
@@ -13,6 +14,11 @@ export const LOG_PARTS: readonly Part[] = [
   failedSyncs,
   fullDisks,
   clockJumps,
+  childKills,
+  randomKills,
+  tracedCalls,
+  smallDisk,
+  twoProcesses,
 ]
 
 export interface LogReport {
@@ -22,11 +28,10 @@ export interface LogReport {
   readonly ok: boolean
 }
 
-/** Runs all parts, or the one of that name. */
-export async function runLogSuite(size: Size, part?: string): Promise<LogReport> {
+/** Runs the parts one after the other. */
+export async function runLogSuite(size: Size, selected: readonly Part[] = LOG_PARTS): Promise<LogReport> {
   const parts: PartReport[] = []
-  for (const one of LOG_PARTS) {
-    if (part !== undefined && one.name !== part) continue
+  for (const one of selected) {
     size.say(`${one.name}: ${one.doc}; seed ${size.seed}`)
     const report = await one.run(size)
     size.say(`${one.name}: ${report.cases} cases, ${report.broken} broken, ${report.seconds} s ${report.void ?? ''}`)

@@ -2,6 +2,12 @@ import { parseArgs } from 'node:util'
 import { runSuite } from './harness.ts'
 import { SUITES } from './suites.ts'
 
+// A runner of its own, with options of its own.
+if (process.argv[process.argv.indexOf('--suite') + 1] === 'log') {
+  await import('./log-suite-run.ts')
+  process.exit()
+}
+
 /** `npm run test:integrity -- --suite main --kills 200 --seed N`. Exits with 1 when a promise was broken or the run is void. */
 const { values } = parseArgs({
   options: {

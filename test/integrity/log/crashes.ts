@@ -1,7 +1,7 @@
 import type { FaultyFiles } from '../../../base/faulty-files.ts'
 import { type Random, randomInt, SeededRandom } from '../../../base/index.ts'
 import { addActivity, type End, type LifePlan, Lives, noActivity } from './lives.ts'
-import { type Part, Tally } from './part.ts'
+import { type Part, pointsOf, Tally } from './part.ts'
 
 const LIVES = 3
 const TRANSACTIONS = 8
@@ -59,7 +59,7 @@ export const killsEverywhere: Part = {
     const tally = new Tally(this.name, size)
     const activity = noActivity()
     const whole = await new Lives(size.seed).live(plan(Number.POSITIVE_INFINITY))
-    for (let at = 1 + (size.seed % size.stride); at <= whole.calls; at += size.stride) {
+    for (const at of pointsOf(size, whole.calls)) {
       const lives = new Lives(size.seed)
       await lives.live(plan(at))
       // The start-up that finds it is killed too.

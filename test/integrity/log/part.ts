@@ -9,6 +9,8 @@ export interface Size {
   readonly kills: number
   /** Of every list of points (file calls, bytes, bits) each `stride`th is tried, beginning at one that the seed chooses. */
   readonly stride: number
+  /** Only this one of the points. */
+  readonly point?: number | undefined
   readonly say: (line: string) => void
 }
 
@@ -32,6 +34,12 @@ export interface Part {
 }
 
 const EXAMPLES_MAX = 20
+
+/** Of the points 1, 2, ... `count` those that are to be tried. */
+export function* pointsOf({ seed, stride, point }: Size, count: number): Generator<number> {
+  if (point !== undefined) yield point
+  else for (let at = 1 + (seed % stride); at <= count; at += stride) yield at
+}
 
 /** Counts cases and collects what broke. */
 export class Tally {

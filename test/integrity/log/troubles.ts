@@ -1,7 +1,7 @@
 import type { Fault, FaultyFiles } from '../../../base/faulty-files.ts'
 import { errorMessage, type ManualClock } from '../../../base/index.ts'
 import { addActivity, type Activity, Lives, noActivity } from './lives.ts'
-import { type Part, type Size, Tally } from './part.ts'
+import { type Part, pointsOf, type Size, Tally } from './part.ts'
 
 const TRANSACTIONS = 8
 const DAY = 86_400_000
@@ -59,7 +59,7 @@ async function each(
   faultAt: (nth: number) => Fault,
   then: 'goes on' | 'dies',
 ): Promise<void> {
-  for (let nth = 1 + (size.seed % size.stride); ; nth += size.stride) {
+  for (const nth of pointsOf(size, Number.POSITIVE_INFINITY)) {
     const lives = new Lives(size.seed)
     let set: FaultyFiles | undefined
     const fault = faultAt(nth)
