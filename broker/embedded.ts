@@ -9,14 +9,12 @@ import {
   systemProcesses,
   writeWhole,
 } from '../base/index.ts'
-import { Checkpoints } from './checkpoints.ts'
 import { makeDirectory } from './directory.ts'
+import { EmbeddedStates, openTransactionLog } from './embedded-states.ts'
 import { FileCache } from './file-cache.ts'
 import { GroupMembers } from './group-members.ts'
-import { GroupOffsets } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { CHECKPOINTS_TOPIC, INTERNAL_TOPICS, OFFSETS_TOPIC } from './internal-topics.ts'
-import { KeyedState, type StateView } from './keyed-state.ts'
+import { INTERNAL_TOPICS, TRANSACTIONS_TOPIC } from './internal-topics.ts'
 import { createMetaProperties, readMetaProperties } from './meta-properties.ts'
 import { readOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Owner } from './owner.ts'
@@ -33,12 +31,14 @@ import type {
   TopicDescription,
   TopicSpec,
   Writer,
+  WriterOptions,
 } from './port.ts'
 import { ReadAhead } from './read-ahead.ts'
 import { readPartition } from './read-partition.ts'
 import { GroupReader, type ReaderHost } from './reader.ts'
 import { describeTopic, TopicStore } from './topic-store.ts'
-import { Writers } from './transaction.ts'
+import type { TransactionLog } from './transaction-log.ts'
+import { Writers } from './transaction-writers.ts'
 
 /** Pieces of at most about a reader's `partitionBytesMax`, held for all readers together. */
 const READ_AHEAD_CHUNKS = 4
@@ -102,19 +102,21 @@ export async function openEmbeddedBroker(parts: EmbeddedParts): Promise<Embedded
 }
 
 async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBroker> {
-  const { directory, options, files, clock, random, log } = parts
+  const { directory, options, files, clock, random, log: logger } = parts
   const marker = `${directory}/${CLEAN_MARKER}`
   const clean = await exists(files, marker)
   const used = await exists(files, `${directory}/meta/topics.json`)
   const clusterId = await openClusterId(parts, used)
   if (!clean && used)
-    log.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
+    logger.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
+  let log: TransactionLog | undefined
+  let broker: Embedded | undefined
   const topics = await TopicStore.open({
     directory,
     files,
     clock,
     random,
-    logger: log,
+    logger,
     cache: new FileCache(files, options['log.open.files.max']),
     readAhead: new ReadAhead(READ_AHEAD_CHUNKS),
     checkCrcs: options['log.read.check.crcs'],
@@ -122,6 +124,13 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
     internal: new Map(INTERNAL_TOPICS.map(name => [name, STATE_CONFIGS])),
     recoveryPoints: await readOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`),
     clean,
+    first: {
+      topic: TRANSACTIONS_TOPIC,
+      opened: async topic => {
+        log = await openTransactionLog(parts, topic, async () => broker?.writeRecoveryPoints())
+        return log.durableEnd
+      },
+    },
   })
   try {
     // From the first write on, only a close in good order may say that all is well.
@@ -129,31 +138,14 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
       await files.unlink(marker)
       await files.syncDirectory(directory)
     }
-    const offsets = new GroupOffsets()
-    const checkpoints = new Checkpoints()
-    const states = {
-      offsets: await openState(parts, topics, OFFSETS_TOPIC, offsets),
-      checkpoints: await openState(parts, topics, CHECKPOINTS_TOPIC, checkpoints),
-    }
-    const broker = new Embedded(parts, clusterId, owner, topics, { offsets, checkpoints }, states)
+    const states = await EmbeddedStates.open(parts, topics, log!)
+    broker = new Embedded(parts, clusterId, owner, topics, states)
     await broker.start()
     return broker
   } catch (error) {
     await topics.close().catch(() => undefined)
     throw error
   }
-}
-
-function openState({ directory, files, log }: EmbeddedParts, topics: TopicStore, topic: string, view: StateView) {
-  return KeyedState.open({
-    topic,
-    topicId: topics.topic(topic)!.entry.id,
-    log: topics.partition(topic, 0),
-    view,
-    files,
-    snapshotPath: `${directory}/meta/state/${topic}.json`,
-    logger: log,
-  })
 }
 
 async function openClusterId({ directory, files, random, log }: EmbeddedParts, used: boolean): Promise<string> {
@@ -182,8 +174,7 @@ class Embedded implements EmbeddedBroker {
   readonly #owner: Owner
   readonly #parts: EmbeddedParts
   readonly #topics: TopicStore
-  readonly #views: { readonly offsets: GroupOffsets; readonly checkpoints: Checkpoints }
-  readonly #states: { readonly offsets: KeyedState; readonly checkpoints: KeyedState }
+  readonly #states: EmbeddedStates
   readonly #members: GroupMembers
   readonly #writers: Writers
   readonly #readerHost: ReaderHost
@@ -194,19 +185,11 @@ class Embedded implements EmbeddedBroker {
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
-  constructor(
-    parts: EmbeddedParts,
-    clusterId: string,
-    owner: Owner,
-    topics: TopicStore,
-    views: { readonly offsets: GroupOffsets; readonly checkpoints: Checkpoints },
-    states: { readonly offsets: KeyedState; readonly checkpoints: KeyedState },
-  ) {
+  constructor(parts: EmbeddedParts, clusterId: string, owner: Owner, topics: TopicStore, states: EmbeddedStates) {
     this.#parts = parts
     this.clusterId = clusterId
     this.#owner = owner
     this.#topics = topics
-    this.#views = views
     this.#states = states
     this.#members = new GroupMembers(() => topics.all().map(describeTopic))
     this.#housekeeping = this.#makeHousekeeping()
@@ -215,7 +198,7 @@ class Embedded implements EmbeddedBroker {
       clock: parts.clock,
       members: this.#members,
       log: (topic, partition) => topics.partition(topic, partition),
-      committed: (group, topic, partition) => views.offsets.at(group, topic, partition),
+      committed: (group, topic, partition) => states.offsets.view.at(group, topic, partition),
       checkOpen: () => this.#checkOpen(),
     }
   }
@@ -223,6 +206,11 @@ class Embedded implements EmbeddedBroker {
   async start(): Promise<void> {
     await this.#raiseEnds()
     await this.#housekeeping.start()
+    this.#writers.start()
+  }
+
+  writeRecoveryPoints(): Promise<void> {
+    return this.#housekeeping.writeRecoveryPoints()
   }
 
   async ensureTopic(spec: TopicSpec): Promise<TopicDescription> {
@@ -251,8 +239,8 @@ class Embedded implements EmbeddedBroker {
     return this.#topics.partition(topic, partition).offsetForTime(timestamp)
   }
 
-  async writer(id: string): Promise<Writer> {
-    return this.#writers.open(id)
+  async writer(id: string, options?: WriterOptions): Promise<Writer> {
+    return this.#writers.open(id, options)
   }
 
   async subscribe(subscription: Subscription): Promise<Reader> {
@@ -286,15 +274,15 @@ class Embedded implements EmbeddedBroker {
   }
 
   async committed(group: string): Promise<readonly GroupOffset[]> {
-    return this.#views.offsets.committed(group)
+    return this.#states.offsets.view.committed(group)
   }
 
   async groups(): Promise<readonly string[]> {
-    return this.#views.offsets.groups()
+    return this.#states.offsets.view.groups()
   }
 
   async checkpoints(connector: string): Promise<readonly Checkpoint[]> {
-    return this.#views.checkpoints.of(connector)
+    return this.#states.checkpoints.view.of(connector)
   }
 
   async holdFor(consumers: readonly Consumer[]): Promise<void> {
@@ -319,11 +307,11 @@ class Embedded implements EmbeddedBroker {
     this.#closing.abort()
     for (const reader of this.#readers) reader.interrupt()
     for (const end of this.#reads) end()
-    await this.#writers.settled()
+    await this.#writers.close()
     await this.#housekeeping.stop()
     const { files, directory, log } = this.#parts
     try {
-      await this.#snapshot()
+      await this.#states.snapshot()
       await this.#topics.close()
       await this.#housekeeping.writeRecoveryPoints()
       await writeWhole(files, `${directory}/${CLEAN_MARKER}`, Buffer.from('{"version":0,"brokerEpoch":-1}'))
@@ -334,11 +322,6 @@ class Embedded implements EmbeddedBroker {
     } finally {
       await this.#owner.release()
     }
-  }
-
-  async #snapshot(): Promise<void> {
-    await this.#states.offsets.snapshot()
-    await this.#states.checkpoints.snapshot()
   }
 
   #checkOpen(): void {
@@ -353,26 +336,26 @@ class Embedded implements EmbeddedBroker {
       clock,
       logger: log,
       topics: this.#topics,
-      offsets: this.#views.offsets,
+      offsets: this.#states.offsets.view,
       reserveBytes: options['log.disk.reserve.bytes'],
       retentionCheckMs: options['log.retention.check.interval.ms'],
-      snapshot: () => this.#snapshot(),
+      snapshot: () => this.#states.snapshot(),
     })
   }
 
   #makeWriters(): Writers {
-    return new Writers({
+    const target = {
+      clock: this.#parts.clock,
       members: this.#members,
+      checkpoints: this.#states.checkpoints,
+      offsets: this.#states.offsets,
       checkOpen: () => this.#checkOpen(),
-      writable: (topic, partition) => this.#topics.writable(topic, partition),
-      now: () => this.#parts.clock.now(),
-      putCheckpoints: records => this.#states.checkpoints.put(records),
-      putOffsets: records => this.#states.offsets.put(records),
-      failed: error => {
-        const code = errorCode(error instanceof KtsError && error.code === 'COMMIT_UNKNOWN' ? error.cause : error)
-        if (code === 'DISK_FULL') this.#housekeeping.diskFull()
+      writable: (topic: string, partition: number) => this.#topics.writable(topic, partition),
+      failed: (error: unknown) => {
+        if (errorCode(error) === 'DISK_FULL') this.#housekeeping.diskFull()
       },
-    })
+    }
+    return new Writers(target, this.#states.transactions)
   }
 
   /**
@@ -382,7 +365,7 @@ class Embedded implements EmbeddedBroker {
   async #raiseEnds(): Promise<void> {
     for (const { name, partitions } of this.#topics.all()) {
       for (const partition of partitions) {
-        const committed = this.#views.offsets.highest(name, partition.partition)
+        const committed = this.#states.offsets.view.highest(name, partition.partition)
         if (committed > partition.nextOffset) await partition.raiseEnd(committed)
       }
     }

@@ -1,5 +1,14 @@
-import { errorCode, errorMessage, type Files, type Logger, type PackedRecords, PackedWriter } from '../base/index.ts'
+import {
+  errorCode,
+  errorMessage,
+  type Files,
+  KtsError,
+  type Logger,
+  type PackedRecords,
+  PackedWriter,
+} from '../base/index.ts'
 import type { Isolation, PartitionRead } from './partition-log.ts'
+import type { Producer } from './producers.ts'
 import { readSnapshot, type StateRecord, writeSnapshot } from './state-snapshot.ts'
 
 const READ_BYTES_MAX = 1 << 20
@@ -9,14 +18,16 @@ const BATCH_BYTES_MAX = 512 << 10
 export interface StateLog {
   readonly logStartOffset: number
   readonly nextOffset: number
-  readonly sizeBytes: number
-  append(records: readonly PackedRecords[]): Promise<{ readonly lastOffset: number }>
+  readonly lastStableOffset: number
+  append(
+    records: readonly PackedRecords[],
+    options?: { readonly producer?: Producer },
+  ): Promise<{ readonly baseOffset: number; readonly lastOffset: number }>
   sync(): Promise<void>
   read(offset: number, bytesMax: number, isolation: Isolation): Promise<PartitionRead>
-  deleteBefore(offset: number): Promise<unknown>
 }
 
-/** Who makes sense of the records: told of each, in the order of the log, once it is durable. */
+/** Who makes sense of the records: told of what is decided, for each key in the order of the log. */
 export interface StateView {
   /** Two keys with one answer are one entry: what is said last holds. Throws for a key that is not of this topic. */
   identify(key: Buffer): string
@@ -35,8 +46,19 @@ export interface KeyedStateParts {
   readonly logger: Logger
   /** A snapshot is written after so many records. */
   readonly snapshotEvery?: number
-  /** The topic is rewritten when it is larger than this and mostly superseded. */
-  readonly rewriteAbove?: number
+  /** What the records say beside their keys has to be kept elsewhere before a snapshot lets a start pass over them. */
+  readonly beforeSnapshot?: () => Promise<void>
+}
+
+/** Records in the log that wait for their transaction. */
+export interface WrittenState {
+  readonly records: readonly StateRecord[]
+  readonly baseOffset: number
+}
+
+interface Entry extends StateRecord {
+  /** Of its record; -1 when it came from the snapshot, which is older than every record that is read after it. */
+  readonly offset: number
 }
 
 interface Waiting {
@@ -47,19 +69,23 @@ interface Waiting {
 
 /**
  * A map whose truth is a topic of one partition (newest record of a key wins) and whose snapshot is only a shortcut: it
- * holds the map as of a known offset, so a start reads the rest. One write is under way at a time, and all that came
- * meanwhile goes into the next: the order of the log, of the map and of the answers is one.
+ * holds the map as of a known offset, so a start reads the rest. Records come with a transaction (`append`, then `apply`
+ * once it is committed) or on their own (`put`): of these one write is under way at a time, and what came meanwhile goes
+ * into the next. Compaction keeps the topic small, and must not pass `snapshotOffset`: a start reads on from there, and
+ * would not hear of an entry that is gone if its tombstone were gone too.
  */
 export class KeyedState {
   readonly #parts: KeyedStateParts
-  readonly #entries = new Map<string, StateRecord>()
+  readonly #entries = new Map<string, Entry>()
+  /** Offsets of removals, for as long as an older record of the same key may yet be committed. */
+  readonly #removed = new Map<string, number>()
   readonly #waiting: Waiting[] = []
-  #bytes = 0
-  /** The map holds everything before this offset. */
-  #offset = 0
-  #snapshotOffset = 0
-  #snapshotDue = false
+  #snapshotOffset = -1
+  #appliedSince = 0
+  /** Where a write of `put` begins that is not in the map yet. */
+  #unappliedFrom = Number.POSITIVE_INFINITY
   #writing: Promise<void> | undefined
+  #snapshotting: Promise<void> = Promise.resolve()
 
   static async open(parts: KeyedStateParts): Promise<KeyedState> {
     const state = new KeyedState(parts)
@@ -71,7 +97,30 @@ export class KeyedState {
     this.#parts = parts
   }
 
-  /** Resolves when the records are durable and in the map. Records of one call keep together. */
+  /** Everything before it is in the snapshot; -1 when there is none. */
+  get snapshotOffset(): number {
+    return this.#snapshotOffset
+  }
+
+  /** Writes records into the producer's transaction: all or none. */
+  async append(records: readonly StateRecord[], producer: Producer): Promise<WrittenState> {
+    const { baseOffset } = await this.#parts.log.append(pack(records), { producer })
+    return { records, baseOffset }
+  }
+
+  /** The transaction of these records is committed. To be called in the turn in which the log hears of it, afterwards. */
+  apply({ records, baseOffset }: WrittenState): void {
+    records.forEach((record, i) => {
+      this.#apply(record, baseOffset + i)
+    })
+    this.#forgetRemoved()
+    this.#snapshotIfDue()
+  }
+
+  /**
+   * Resolves when the records are durable and in the map. Records of one call keep together. A rejection with anything
+   * but STORAGE_FAILED caused by STORAGE_FAILED says that nothing of it is in the log.
+   */
   put(records: readonly StateRecord[]): Promise<void> {
     if (records.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -83,29 +132,31 @@ export class KeyedState {
   /** Resolves when nothing is being written. */
   async settled(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
+    await this.#snapshotting
   }
 
   /** Writes the snapshot if there is anything new. A failure is only logged: the snapshot is no more than a shortcut. */
   async snapshot(): Promise<void> {
-    this.#snapshotDue = true
-    this.#writing ??= this.#writeWaiting()
-    await this.settled()
+    this.#appliedSince = 0
+    this.#snapshotting = this.#snapshotting.then(() => this.#writeSnapshot())
+    await this.#snapshotting
   }
 
   async #load(): Promise<void> {
     const { log, topic, logger } = this.#parts
     const snapshot = await this.#usableSnapshot()
-    for (const record of snapshot?.records ?? []) this.#apply(record)
-    this.#offset = snapshot?.offset ?? log.logStartOffset
+    for (const record of snapshot?.records ?? []) this.#apply(record, -1)
     this.#snapshotOffset = snapshot?.offset ?? -1
-    const from = this.#offset
-    while (this.#offset < log.nextOffset) {
-      const { batches, nextOffset } = await log.read(this.#offset, READ_BYTES_MAX, 'read_committed')
+    const from = snapshot?.offset ?? log.logStartOffset
+    let offset = from
+    while (offset < log.lastStableOffset) {
+      const { batches, nextOffset } = await log.read(offset, READ_BYTES_MAX, 'read_committed')
       for (const records of batches) this.#applyPacked(records)
-      if (nextOffset <= this.#offset) break
-      this.#offset = nextOffset
+      if (nextOffset <= offset) break
+      offset = nextOffset
     }
-    logger.debug({ topic, from, to: this.#offset, entries: this.#entries.size }, 'state read')
+    this.#removed.clear()
+    logger.debug({ topic, from, to: offset, entries: this.#entries.size }, 'state read')
   }
 
   /** A snapshot that cannot be used is only slower, but why is worth a line: something went wrong before. */
@@ -148,29 +199,42 @@ export class KeyedState {
       if (key === null) continue
       // Copies: a view would keep the whole batch in memory.
       const value = records.value(i)
-      this.#apply({ key: Buffer.from(key), value: value === null ? null : Buffer.from(value) })
+      this.#apply({ key: Buffer.from(key), value: value === null ? null : Buffer.from(value) }, records.offset(i))
     }
   }
 
-  #apply(record: StateRecord): void {
+  /** Transactions end in an order of their own: what stands later in the log holds. */
+  #apply(record: StateRecord, offset: number): void {
     const { view } = this.#parts
-    const id = view.identify(record.key)
-    const old = this.#entries.get(id)
-    if (old !== undefined) this.#bytes -= sizeOf(old)
-    if (record.value === null) this.#entries.delete(id)
-    else {
-      this.#entries.set(id, record)
-      this.#bytes += sizeOf(record)
+    const { key, value } = record
+    const id = view.identify(key)
+    if (offset < Math.max(this.#entries.get(id)?.offset ?? -1, this.#removed.get(id) ?? -1)) return
+    if (value === null) {
+      this.#entries.delete(id)
+      this.#removed.set(id, offset)
+    } else {
+      this.#entries.set(id, { key, value, offset })
+      this.#removed.delete(id)
     }
-    view.apply(record.key, record.value)
+    this.#appliedSince++
+    view.apply(key, value)
   }
 
   async #writeWaiting(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#snapshotDue) {
-      await this.#writeLot(this.#waiting.splice(0))
-      await this.#tidy()
-    }
+    while (this.#waiting.length > 0) await this.#writeLot(this.#takeLot())
     this.#writing = undefined
+  }
+
+  /** What fits into one batch, at least one call's: a batch is written whole or torn, so none is behind a torn one. */
+  #takeLot(): Waiting[] {
+    let bytes = 0
+    let count = 0
+    for (const { records } of this.#waiting) {
+      bytes += records.reduce((sum, record) => sum + sizeOf(record), 0)
+      if (count > 0 && bytes > BATCH_BYTES_MAX) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
   }
 
   async #writeLot(lot: readonly Waiting[]): Promise<void> {
@@ -185,37 +249,44 @@ export class KeyedState {
 
   async #write(records: readonly StateRecord[]): Promise<void> {
     const { log } = this.#parts
-    const { lastOffset } = await log.append(pack(records))
-    await log.sync()
-    for (const record of records) this.#apply(record)
-    this.#offset = lastOffset + 1
+    this.#unappliedFrom = log.nextOffset
+    const { baseOffset } = await log.append(pack(records))
+    try {
+      await log.sync()
+    } catch (error) {
+      throw new KtsError('STORAGE_FAILED', `${this.#parts.topic}: ${errorMessage(error)}`, { cause: error })
+    }
+    records.forEach((record, i) => {
+      this.#apply(record, baseOffset + i)
+    })
+    this.#unappliedFrom = Number.POSITIVE_INFINITY
+    this.#forgetRemoved()
+    this.#snapshotIfDue()
   }
 
-  /**
-   * Keeps the next start short, and the disk small: a topic of mostly superseded records is said again at its end, so
-   * that all before can go. A failure here loses nothing, so it is only said.
-   */
-  async #tidy(): Promise<void> {
-    const { log, topic, logger, snapshotEvery = 10_000, rewriteAbove = 32 << 20 } = this.#parts
-    const rewrite = log.sizeBytes > rewriteAbove && log.sizeBytes > 8 * this.#bytes
-    const due = this.#snapshotDue ? 1 : snapshotEvery
-    this.#snapshotDue = false
-    if (!rewrite && this.#offset - this.#snapshotOffset < due) return
-    try {
-      const start = this.#offset
-      if (rewrite && this.#entries.size > 0) await this.#write([...this.#entries.values()])
-      await this.#writeSnapshot()
-      if (rewrite) await log.deleteBefore(start)
-    } catch (error) {
-      logger.warn({ topic, err: error }, 'state snapshot failed and will be tried again')
-    }
+  #forgetRemoved(): void {
+    const { lastStableOffset } = this.#parts.log
+    for (const [id, offset] of this.#removed) if (offset < lastStableOffset) this.#removed.delete(id)
+  }
+
+  /** Keeps the next start short. */
+  #snapshotIfDue(): void {
+    if (this.#appliedSince >= (this.#parts.snapshotEvery ?? 10_000)) void this.snapshot()
   }
 
   async #writeSnapshot(): Promise<void> {
-    const { files, snapshotPath, topicId } = this.#parts
-    const offset = this.#offset
-    await writeSnapshot(files, snapshotPath, { topicId, offset, records: [...this.#entries.values()] })
-    this.#snapshotOffset = offset
+    const { files, snapshotPath, topicId, topic, logger, log, beforeSnapshot } = this.#parts
+    try {
+      // Behind it something may be undecided. What is decided there already is in the map as well, and is read again.
+      const offset = Math.min(log.lastStableOffset, this.#unappliedFrom)
+      if (offset === this.#snapshotOffset) return
+      const records = [...this.#entries.values()]
+      await beforeSnapshot?.()
+      await writeSnapshot(files, snapshotPath, { topicId, offset, records })
+      this.#snapshotOffset = offset
+    } catch (error) {
+      logger.warn({ topic, err: error }, 'state snapshot failed and will be tried again')
+    }
   }
 }
 
@@ -228,7 +299,7 @@ function pack(records: readonly StateRecord[]): PackedRecords[] {
   const out: PackedRecords[] = []
   let writer = new PackedWriter()
   for (const { key, value } of records) {
-    if (writer.bytes > BATCH_BYTES_MAX) {
+    if (writer.count > 0 && writer.bytes + key.length + (value?.length ?? 0) > BATCH_BYTES_MAX) {
       out.push(writer.build())
       writer = new PackedWriter()
     }

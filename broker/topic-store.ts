@@ -7,6 +7,7 @@ import type { ReadAhead } from './read-ahead.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
 import { checkTopicName } from './topic-name.ts'
 import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
+import type { DurableEnds } from './transaction-log.ts'
 
 /** Partitions opened or closed at the same time: enough to keep a disk busy, few enough for the memory they read into. */
 const PARALLEL = 8
@@ -27,6 +28,8 @@ export interface TopicStoreParts {
   readonly recoveryPoints: ReadonlyMap<string, number> | undefined
   /** The last owner closed in good order. */
   readonly clean: boolean
+  /** Opened before all others, if it is there: what it tells decides how they are opened. */
+  readonly first: { readonly topic: string; readonly opened: (topic: Topic) => Promise<DurableEnds> }
 }
 
 export interface Topic {
@@ -41,6 +44,8 @@ export interface Topic {
 export class TopicStore {
   readonly #parts: TopicStoreParts
   readonly #topics = new Map<string, Topic>()
+  /** While topics are opened: what the transaction log knows of them. */
+  #durableEnd: DurableEnds | undefined
   /** Changes come one at a time: each writes the list of topics as a whole. */
   #changing: Promise<unknown> = Promise.resolve()
 
@@ -75,6 +80,16 @@ export class TopicStore {
     return this.partition(topic, partition)
   }
 
+  /** Whether the partition is still one of a topic's. */
+  has(partition: Partition): boolean {
+    return this.#topics.get(partition.topic)?.partitions[partition.partition] === partition
+  }
+
+  /** Where the partition lies. */
+  folderOf(partition: Partition): string {
+    return this.#folder(partition)
+  }
+
   topic(name: string): Topic | undefined {
     return this.#topics.get(name)
   }
@@ -104,7 +119,7 @@ export class TopicStore {
   }
 
   async #open(): Promise<void> {
-    const { files, directory, logger, internal } = this.#parts
+    const { files, directory, logger, internal, first } = this.#parts
     const known = await readTopics(files, this.#registryPath)
     const entries = known ?? (await findTopics(files, directory))
     if (known === undefined && entries.size > 0)
@@ -112,14 +127,23 @@ export class TopicStore {
         { path: this.#registryPath, topics: [...entries.keys()] },
         'the list of topics is missing: they were found by their folders, without their settings',
       )
-    for (const [name, entry] of entries) {
-      const { settings } = parseTopicConfigs(internal.get(name) ?? entry.configs)
-      const partitions = await this.#openPartitions(name, entry, settings, 0, 'present')
-      this.#topics.set(name, { name, internal: internal.has(name), entry, settings, partitions })
-    }
+    const before = entries.get(first.topic)
+    if (before !== undefined) this.#durableEnd = await first.opened(await this.#openTopic(first.topic, before))
+    for (const [name, entry] of entries) if (name !== first.topic) await this.#openTopic(name, entry)
+    this.#durableEnd = undefined
     for (const [name, configs] of internal) {
       if (!this.#topics.has(name)) await this.#apply({ name, partitions: 1, configs }, true)
     }
+    if (before === undefined) await first.opened(this.#topics.get(first.topic)!)
+  }
+
+  async #openTopic(name: string, entry: TopicEntry): Promise<Topic> {
+    const { internal } = this.#parts
+    const { settings } = parseTopicConfigs(internal.get(name) ?? entry.configs)
+    const partitions = await this.#openPartitions(name, entry, settings, 0, 'present')
+    const topic = { name, internal: internal.has(name), entry, settings, partitions }
+    this.#topics.set(name, topic)
+    return topic
   }
 
   async #ensure(spec: TopicSpec): Promise<Topic> {
@@ -197,6 +221,8 @@ export class TopicStore {
 
   #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings): Promise<Partition> {
     const { files, clock, logger, cache, readAhead, checkCrcs, recoveryPoints, clean } = this.#parts
+    const recoveryPoint = recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0
+    const durableEnd = this.#durableEnd?.(entry.id, id.partition) ?? 0
     return Partition.open({
       ...id,
       directory: this.#folder(id),
@@ -207,7 +233,8 @@ export class TopicStore {
       log: logger,
       cache,
       readAhead,
-      recoveryPoint: recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0,
+      recoveryPoint,
+      acknowledgedEnd: this.#durableEnd === undefined ? undefined : Math.max(recoveryPoint, durableEnd),
       clean,
       checkCrcs,
     })

@@ -1,144 +1,97 @@
-import { assert, errorMessage, KtsError, type PackedRecords } from '../base/index.ts'
+import { assert, type Clock, type CodecName, type PackedRecords } from '../base/index.ts'
 import { checkRecordSizes } from './batch-writer.ts'
 import { checkpointRecords } from './checkpoints.ts'
 import { type GroupMembers, partitionKey } from './group-members.ts'
 import { offsetRecords } from './groups.ts'
-import type { Checkpoint, GroupMember, GroupOffset, Transaction, Writer } from './port.ts'
+import type { KeyedState, WrittenState } from './keyed-state.ts'
+import type { Checkpoint, GroupMember, GroupOffset, Transaction } from './port.ts'
+import type { Producer } from './producers.ts'
 import type { StateRecord } from './state-snapshot.ts'
+import { TransactionAppends } from './transaction-appends.ts'
+import type { TransactionPartition } from './transaction-markers.ts'
+import type { TransactionalId } from './transactions.ts'
 
-/** Most bytes of records that one transaction may hold before its commit. */
-const STAGED_BYTES_MAX = 256 << 20
-
-/** What a transaction writes to. */
-export interface WritablePartition {
-  readonly maxMessageBytes: number
-  append(records: readonly PackedRecords[]): Promise<unknown>
-  /** Durable when it resolves, and readable from then on. */
-  sync(): Promise<void>
+/** A keyed state and the partition that holds it. */
+export interface TransactionalState {
+  readonly state: KeyedState
+  readonly partition: TransactionPartition
 }
 
+/** What transactions write to. */
 export interface CommitTarget {
+  readonly clock: Clock
   readonly members: GroupMembers
+  readonly checkpoints: TransactionalState
+  readonly offsets: TransactionalState
   /** Throws CLOSED. */
   checkOpen(): void
-  /** Throws UNKNOWN_TOPIC_OR_PARTITION. */
-  writable(topic: string, partition: number): WritablePartition
-  now(): number
-  putCheckpoints(records: readonly StateRecord[]): Promise<void>
-  putOffsets(records: readonly StateRecord[]): Promise<void>
-  /** Told of every commit's failure, so that a full disk stops the sources at once. */
+  /** Throws UNKNOWN_TOPIC_OR_PARTITION and INVALID_TOPIC. */
+  writable(topic: string, partition: number): TransactionPartition
+  /** Told of every failure, so that a full disk stops the sources at once. */
   failed(error: unknown): void
 }
 
-/** Writers by id: at most one of an id is not fenced. */
-export class Writers {
-  readonly #target: CommitTarget
-  readonly #byId = new Map<string, EmbeddedWriter>()
-
-  constructor(target: CommitTarget) {
-    this.#target = target
-  }
-
-  async open(id: string): Promise<Writer> {
-    this.#target.checkOpen()
-    const earlier = this.#byId.get(id)
-    const writer = new EmbeddedWriter(id, this.#target, earlier?.fence())
-    this.#byId.set(id, writer)
-    await writer.ready
-    return writer
-  }
-
-  /** Resolves when no commit is under way. */
-  async settled(): Promise<void> {
-    await Promise.all([...this.#byId.values()].map(writer => writer.settled()))
-  }
+interface StateWrite {
+  readonly state: KeyedState
+  readonly written: WrittenState
 }
 
-class EmbeddedWriter implements Writer {
-  readonly id: string
-  /** Resolves when all earlier writers of the id have ended what they had begun to commit. */
-  readonly ready: Promise<void>
-  readonly #target: CommitTarget
-  #fenced = false
-  #transaction: StagedTransaction | undefined
-
-  constructor(id: string, target: CommitTarget, earlier: Promise<void> | undefined) {
-    this.id = id
-    this.#target = target
-    this.ready = earlier ?? Promise.resolve()
-  }
-
-  async begin(): Promise<Transaction> {
-    this.check()
-    assert(this.#transaction?.open !== true, `writer ${this.id} has one transaction at a time`)
-    this.#transaction = new StagedTransaction(this.#target, this)
-    return this.#transaction
-  }
-
-  async close(): Promise<void> {
-    await this.#transaction?.abort()
-    await this.settled()
-    this.#fenced = true
-  }
-
-  /** From here on nothing new; resolves when what was begun has ended. */
-  async fence(): Promise<void> {
-    this.#fenced = true
-    await this.ready
-    await this.settled()
-    await this.#transaction?.abort()
-  }
-
-  async settled(): Promise<void> {
-    await this.#transaction?.committing?.catch(() => undefined)
-  }
-
-  check(): void {
-    if (this.#fenced)
-      throw new KtsError('FENCED', `a newer writer has the id ${this.id}; reopen from the committed state`)
-    this.#target.checkOpen()
-  }
-}
-
-interface Append {
-  readonly partition: WritablePartition
-  readonly records: PackedRecords[]
+export interface TransactionParts {
+  readonly target: CommitTarget
+  readonly id: TransactionalId
+  readonly producer: Producer
+  /** False: records carry no producer and stay when the transaction is aborted. */
+  readonly transactional: boolean
+  readonly timeoutMs: number
+  readonly compression: CodecName
+  /** Throws when the writer may not write any more. */
+  readonly check: () => void
 }
 
 /**
- * A transaction that keeps its records in memory until the commit, so an abort leaves nothing. The commit writes and
- * syncs the records, then the checkpoints, then the offsets: a kill in between leaves records that will be read again from
- * the source, never a position without what lies before it.
+ * An open transaction. Records are written as they come; checkpoints and offsets are written by the commit, so that a
+ * long transaction does not hold up the state of others.
  */
-class StagedTransaction implements Transaction {
-  readonly #target: CommitTarget
-  readonly #writer: EmbeddedWriter
-  readonly #appends = new Map<string, Append>()
+export class OpenTransaction implements Transaction {
+  readonly #parts: TransactionParts
+  readonly #appends: TransactionAppends
   readonly #checkpoints: StateRecord[] = []
   readonly #offsets: { readonly member: GroupMember; readonly offsets: readonly GroupOffset[] }[] = []
-  #bytes = 0
-  open = true
-  committing: Promise<void> | undefined
+  /** Written to with the producer: to be ended by markers. */
+  readonly #touched = new Set<TransactionPartition>()
+  /** Written to without it. */
+  readonly #plain = new Set<TransactionPartition>()
+  #begun: { readonly monotonic: number; readonly now: number } | undefined
+  #ending: Promise<void> | undefined
 
-  constructor(target: CommitTarget, writer: EmbeddedWriter) {
-    this.#target = target
-    this.#writer = writer
+  constructor(parts: TransactionParts) {
+    this.#parts = parts
+    const { producer, transactional, compression: codec } = parts
+    this.#appends = new TransactionAppends(transactional ? { producer, codec } : { codec })
+  }
+
+  /** Neither commit nor abort has begun. */
+  get open(): boolean {
+    return this.#ending === undefined
+  }
+
+  get timedOut(): boolean {
+    const { target, timeoutMs } = this.#parts
+    return this.open && this.#begun !== undefined && target.clock.monotonic() - this.#begun.monotonic > timeoutMs
   }
 
   async append(topic: string, partition: number, records: PackedRecords): Promise<void> {
     this.#check()
-    const key = partitionKey(topic, partition)
-    const append = this.#appends.get(key) ?? { partition: this.#target.writable(topic, partition), records: [] }
-    checkRecordSizes(records, append.partition.maxMessageBytes, key)
-    if (this.#bytes + records.size > STAGED_BYTES_MAX) {
-      throw new KtsError(
-        'TRANSACTION_TOO_LARGE',
-        `transaction of writer ${this.#writer.id}: more than ${STAGED_BYTES_MAX} bytes without a commit; commit in smaller steps`,
-      )
-    }
-    this.#bytes += records.size
-    append.records.push(records)
-    this.#appends.set(key, append)
+    const { target } = this.#parts
+    const to = target.writable(topic, partition)
+    checkRecordSizes(records, to.maxMessageBytes, partitionKey(topic, partition))
+    if (records.count === 0) return
+    this.#begin()
+    ;(this.#parts.transactional ? this.#touched : this.#plain).add(to)
+    await this.#appends.add(to, records).catch(error => {
+      target.failed(error)
+      throw error
+    })
   }
 
   checkpoint(entries: readonly Checkpoint[]): void {
@@ -151,76 +104,85 @@ class StagedTransaction implements Transaction {
     if (offsets.length > 0) this.#offsets.push({ member, offsets })
   }
 
-  commit(): Promise<void> {
+  async commit(): Promise<void> {
+    this.#check()
+    const committing = this.#commit()
+    this.#ending = committing.catch(() => undefined)
     try {
-      this.#check()
+      await committing
     } catch (error) {
-      return Promise.reject(error)
-    }
-    this.open = false
-    this.committing = this.#commit().catch(error => {
-      this.#target.failed(error)
+      this.#parts.target.failed(error)
       throw error
-    })
-    return this.committing
+    }
   }
 
-  /** Does nothing once the commit has begun: that ends by itself, in full. */
+  /** Once the commit has begun it does nothing: that ends by itself, in full. */
   async abort(): Promise<void> {
-    if (!this.open) return
-    this.open = false
-    this.#drop()
+    this.#ending ??= this.#abort()
+    await this.#ending
+  }
+
+  /** Resolves when a commit or abort under way has ended; never rejects. */
+  async settled(): Promise<void> {
+    await this.#ending
   }
 
   async #commit(): Promise<void> {
     const admitted: (() => void)[] = []
     try {
-      for (const { member, offsets } of this.#offsets) admitted.push(this.#target.members.admit(member, offsets))
-      await this.#writeRecords()
-      await halfWay(this.#target.putCheckpoints(this.#checkpoints))
-      const now = this.#target.now()
-      const moved = this.#offsets.flatMap(({ member, offsets }) => offsetRecords(now, member.group, offsets))
-      await halfWay(this.#target.putOffsets(moved))
+      const written = await this.#write(admitted).catch(async error => {
+        await this.#abort()
+        throw error
+      })
+      await this.#decide(written)
     } finally {
       for (const end of admitted) end()
-      this.#drop()
+      this.#checkpoints.length = 0
+      this.#offsets.length = 0
     }
   }
 
-  /** All files at once. Every call is waited for, so that nothing goes on behind a rejection. */
-  async #writeRecords(): Promise<void> {
-    const appends = [...this.#appends.values()].filter(({ records }) => records.length > 0)
-    const written = await Promise.allSettled(appends.map(({ partition, records }) => partition.append(records)))
-    const failures = written.filter(result => result.status === 'rejected')
-    if (failures.length > 0)
-      throw failures.length === appends.length ? failures[0]!.reason : unknown(failures[0]!.reason)
-    const synced = await Promise.allSettled(appends.map(({ partition }) => partition.sync()))
-    const failed = synced.find(result => result.status === 'rejected')
-    if (failed !== undefined) throw unknown(failed.reason)
+  /** Checkpoints and offsets go beside the last records; all is waited for, so that nothing goes on behind a rejection. */
+  async #write(admitted: (() => void)[]): Promise<readonly StateWrite[]> {
+    const { target, producer } = this.#parts
+    for (const { member, offsets } of this.#offsets) admitted.push(target.members.admit(member, offsets))
+    const now = target.clock.now()
+    const moved = this.#offsets.flatMap(({ member, offsets }) => offsetRecords(now, member.group, offsets))
+    const writes = [this.#checkpoints, moved].map(async (records, i): Promise<StateWrite[]> => {
+      if (records.length === 0) return []
+      const { state, partition } = i === 0 ? target.checkpoints : target.offsets
+      this.#touched.add(partition)
+      return [{ state, written: await state.append(records, producer) }]
+    })
+    const [appends, ...states] = await Promise.allSettled([this.#appends.settled(), ...writes])
+    if (appends.status === 'rejected') throw appends.reason
+    return states.flatMap(result => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
   }
 
-  #drop(): void {
-    this.#appends.clear()
-    this.#checkpoints.length = 0
-    this.#offsets.length = 0
-    this.#bytes = 0
+  async #decide(states: readonly StateWrite[]): Promise<void> {
+    const { id, producer, timeoutMs } = this.#parts
+    const startedAt = this.#begun?.now ?? this.#parts.target.clock.now()
+    const ending = { producer, partitions: this.#touched, plain: this.#plain, startedAt, timeoutMs }
+    await id.commit(ending, () => {
+      for (const { state, written } of states) state.apply(written)
+    })
+  }
+
+  async #abort(): Promise<void> {
+    await this.#appends.idle()
+    this.#parts.id.abort(this.#parts.producer, this.#touched)
+  }
+
+  #begin(): void {
+    const { clock } = this.#parts.target
+    this.#begun ??= { monotonic: clock.monotonic(), now: clock.now() }
   }
 
   #check(): void {
-    this.#writer.check()
-    assert(this.open, `the transaction of writer ${this.#writer.id} is over`)
+    this.#parts.check()
+    assert(this.open, 'a transaction that has ended takes nothing more')
   }
-}
-
-async function halfWay(writing: Promise<void>): Promise<void> {
-  try {
-    await writing
-  } catch (error) {
-    throw unknown(error)
-  }
-}
-
-function unknown(cause: unknown): KtsError {
-  const message = `the commit failed half way, records may be in the log without their checkpoint: ${errorMessage(cause)}`
-  return new KtsError('COMMIT_UNKNOWN', `${message}; reopen and read back`, { cause })
 }

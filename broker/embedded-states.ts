@@ -1,0 +1,92 @@
+import type { Clock, Files, Logger } from '../base/index.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { GroupOffsets } from './groups.ts'
+import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC } from './internal-topics.ts'
+import { KeyedState, type StateView } from './keyed-state.ts'
+import type { Topic, TopicStore } from './topic-store.ts'
+import type { TransactionalState } from './transaction.ts'
+import { TransactionLog } from './transaction-log.ts'
+import type { TransactionPartition } from './transaction-markers.ts'
+import { recoverTransactions } from './transaction-recovery.ts'
+import { Transactions } from './transactions.ts'
+
+export interface EmbeddedStatesParts {
+  /** The data directory. */
+  readonly directory: string
+  readonly files: Files
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** What the embedded engine remembers in topics of its own. */
+export class EmbeddedStates {
+  readonly transactions: Transactions
+  readonly offsets: TransactionalState & { readonly view: GroupOffsets }
+  readonly checkpoints: TransactionalState & { readonly view: Checkpoints }
+  readonly #log: TransactionLog
+
+  /** Ends what the last run left open, then reads positions: nobody may have read before. */
+  static async open(parts: EmbeddedStatesParts, topics: TopicStore, log: TransactionLog): Promise<EmbeddedStates> {
+    const exists = (partition: TransactionPartition) =>
+      topics.topic(partition.topic)?.partitions[partition.partition] === partition
+    const durableTopicId = (partition: TransactionPartition) => {
+      const topic = exists(partition) ? topics.topic(partition.topic) : undefined
+      return topic?.settings.durability === 'sync' ? topic.entry.id : undefined
+    }
+    const partitions = topics.all().flatMap(topic => topic.partitions)
+    const recovered = await recoverTransactions(partitions, log, exists, parts.log)
+    const transactions = new Transactions({
+      log,
+      topics: { exists, durableTopicId },
+      clock: parts.clock,
+      logger: parts.log,
+      recovered,
+    })
+    const offsets = await openState(parts, topics, OFFSETS_TOPIC, new GroupOffsets())
+    const checkpoints = await openState(parts, topics, CHECKPOINTS_TOPIC, new Checkpoints())
+    return new EmbeddedStates(log, transactions, offsets, checkpoints)
+  }
+
+  private constructor(
+    log: TransactionLog,
+    transactions: Transactions,
+    offsets: EmbeddedStates['offsets'],
+    checkpoints: EmbeddedStates['checkpoints'],
+  ) {
+    this.#log = log
+    this.transactions = transactions
+    this.offsets = offsets
+    this.checkpoints = checkpoints
+  }
+
+  /** Writes the snapshots that keep the next start short. Failures are only logged. */
+  async snapshot(): Promise<void> {
+    await this.offsets.state.snapshot()
+    await this.checkpoints.state.snapshot()
+    await this.#log.snapshot()
+  }
+}
+
+/** `beforeSnapshot` has to write the recovery points: a start passes over what the log told of durable ends before. */
+export function openTransactionLog(
+  parts: EmbeddedStatesParts,
+  topic: Topic,
+  beforeSnapshot: () => Promise<void>,
+): Promise<TransactionLog> {
+  return TransactionLog.open({ ...statePlace(parts, topic), beforeSnapshot })
+}
+
+async function openState<V extends StateView>(
+  parts: EmbeddedStatesParts,
+  topics: TopicStore,
+  name: string,
+  view: V,
+): Promise<TransactionalState & { readonly view: V }> {
+  const state = await KeyedState.open({ ...statePlace(parts, topics.topic(name)!), view })
+  return { state, view, partition: topics.partition(name, 0) }
+}
+
+function statePlace({ directory, files, log }: EmbeddedStatesParts, { name, entry, partitions }: Topic) {
+  const snapshotPath = `${directory}/meta/state/${name}.json`
+  return { topic: name, topicId: entry.id, log: partitions[0]!, files, snapshotPath, logger: log }
+}

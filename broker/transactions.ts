@@ -1,0 +1,235 @@
+import { type Clock, errorCode, errorMessage, type Logger } from '../base/index.ts'
+import type { Outcome, Producer } from './producers.ts'
+import type { TransactionLog } from './transaction-log.ts'
+import { Markers, type TransactionPartition } from './transaction-markers.ts'
+import type { RecoveredTransactions } from './transaction-recovery.ts'
+import type { DurableEnd, TransactionPartitions, TransactionRecord } from './transaction-records.ts'
+
+/** The marker's epoch is one more, and Kafka keeps the largest for fencing. */
+const EPOCH_MAX = 32_766
+/** `transaction.version` 2 (KIP-890): the epoch is raised at the end of each transaction. */
+const TRANSACTION_VERSION = 2
+
+/** What the coordinator needs to know of topics. */
+export interface TransactionTopics {
+  /** Topic id of the partition if what is synced there stays; undefined for `durability: os`. */
+  readonly durableTopicId: (partition: TransactionPartition) => string | undefined
+  /** Whether it is the partition that now has this name. */
+  readonly exists: (partition: TransactionPartition) => boolean
+}
+
+export interface TransactionsParts {
+  readonly log: TransactionLog
+  readonly topics: TransactionTopics
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly recovered: RecoveredTransactions
+}
+
+/** A transaction that is to end. */
+export interface EndingTransaction {
+  readonly producer: Producer
+  /** Everything that it wrote to. */
+  readonly partitions: ReadonlySet<TransactionPartition>
+  /** Written without a producer: to be synced before the commit, without markers. */
+  readonly plain: ReadonlySet<TransactionPartition>
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number
+  readonly timeoutMs: number
+}
+
+/**
+ * The transaction coordinator: gives producer ids and epochs, and decides how transactions end. The one place where a
+ * commit is decided is a record in the transaction log; everything before can be aborted, everything behind it is done
+ * again at the next start.
+ */
+export class Transactions {
+  readonly #parts: TransactionsParts
+  readonly #byId = new Map<string, TransactionalId>()
+  #lastProducerId: number
+
+  constructor(parts: TransactionsParts) {
+    this.#parts = parts
+    const ids = [...parts.log.states.values()].map(record => record.producerId)
+    this.#lastProducerId = [...parts.recovered.producerEpochs.keys(), ...ids].reduce((max, id) => Math.max(max, id), -1)
+  }
+
+  /** The same object for the same id. */
+  of(id: string): TransactionalId {
+    const known = this.#byId.get(id)
+    if (known !== undefined) return known
+    const place = new TransactionalId(id, this.#parts, this.#firstProducer(id), () => this.#newProducer())
+    this.#byId.set(id, place)
+    return place
+  }
+
+  /** Writes what could not be written before, and makes short what the next start has to do. */
+  async tend(): Promise<void> {
+    await this.#parts.recovered.markers.settled().catch(() => undefined)
+    for (const id of this.#byId.values()) await id.tend()
+  }
+
+  /** Makes markers durable and says that everything is complete. What fails is left to the next start. */
+  async close(): Promise<void> {
+    try {
+      for (const id of this.#byId.values()) await id.complete()
+      await this.#parts.log.flush()
+    } catch (error) {
+      const facts = { reason: errorMessage(error) }
+      this.#parts.logger.warn(facts, 'some transactions could not be completed: the next start does it')
+    }
+  }
+
+  /** Goes on where the last run ended: no epoch is given twice, as a partition may remember it. */
+  #firstProducer(id: string): Producer {
+    const record = this.#parts.log.states.get(id)
+    if (record === undefined) return this.#newProducer()
+    const seen = this.#parts.recovered.producerEpochs.get(record.producerId) ?? -1
+    return { id: record.producerId, epoch: Math.max(seen, record.producerEpoch) + 1 }
+  }
+
+  #newProducer(): Producer {
+    return { id: ++this.#lastProducerId, epoch: 0 }
+  }
+}
+
+/** A transactional id: has one transaction at a time. */
+export class TransactionalId {
+  readonly #id: string
+  readonly #parts: TransactionsParts
+  readonly #newProducer: () => Producer
+  readonly #markers: Markers
+  /** The next transaction's. */
+  #producer: Producer
+  /** Its newest record says Prepare. */
+  #prepared: TransactionRecord | undefined
+  #ending = 0
+
+  constructor(id: string, parts: TransactionsParts, producer: Producer, newProducer: () => Producer) {
+    this.#id = id
+    this.#parts = parts
+    this.#producer = producer
+    this.#newProducer = newProducer
+    this.#markers = new Markers(parts.topics.exists)
+  }
+
+  /**
+   * The producer of a new transaction, once the markers of the one before are written. Rejects with DISK_FULL when there
+   * is no room for them, with STORAGE_FAILED when nothing can be committed any more.
+   */
+  async begin(): Promise<Producer> {
+    this.#parts.log.check()
+    await this.#parts.recovered.markers.settled()
+    await this.#markers.settled()
+    if (this.#producer.epoch > EPOCH_MAX) this.#producer = this.#newProducer()
+    return this.#producer
+  }
+
+  /**
+   * Decides that the transaction is committed; `decided` is called in the turn in which readers see it. A rejection has
+   * aborted it, except with COMMIT_UNKNOWN, after which it stays undecided until the next start.
+   */
+  async commit(transaction: EndingTransaction, decided: () => void): Promise<void> {
+    const { producer, partitions, plain } = transaction
+    if (partitions.size === 0) {
+      await syncAll(plain)
+      decided()
+      return
+    }
+    this.#ending++
+    try {
+      const log = this.#parts.log
+      try {
+        log.check()
+        await syncAll(new Set([...partitions, ...plain, ...this.#unsynced()]))
+        const record = this.#record(transaction)
+        await log.write(this.#id, record)
+        this.#prepared = record
+      } catch (error) {
+        if (errorCode(error) !== 'COMMIT_UNKNOWN') this.abort(producer, partitions)
+        throw error
+      }
+      this.#end(producer, partitions, 'commit')
+      decided()
+    } finally {
+      this.#ending--
+    }
+  }
+
+  /** Readers pass over what it wrote from now on. */
+  abort(producer: Producer, partitions: ReadonlySet<TransactionPartition>): void {
+    if (partitions.size > 0) this.#end(producer, partitions, 'abort')
+  }
+
+  async tend(): Promise<void> {
+    // Still no room, or a disk that is broken: it will be tried again, and whoever begins is told.
+    if (this.#markers.owesSome) await this.#markers.settled().catch(() => undefined)
+    if (this.#prepared !== undefined && this.#ending === 0 && this.#isComplete()) this.#saySo(this.#prepared)
+  }
+
+  async complete(): Promise<void> {
+    await this.#markers.settled()
+    if (this.#prepared === undefined) return
+    await syncAll(this.#markers.unsynced())
+    this.#saySo(this.#prepared)
+  }
+
+  #unsynced(): TransactionPartition[] {
+    return [...this.#parts.recovered.markers.unsynced(), ...this.#markers.unsynced()]
+  }
+
+  #isComplete(): boolean {
+    return !this.#markers.owesSome && this.#markers.unsynced().length === 0
+  }
+
+  #saySo(prepared: TransactionRecord): void {
+    this.#prepared = undefined
+    this.#parts.log.writeLater(this.#id, completed(prepared, this.#parts.clock.now()))
+  }
+
+  #end({ id, epoch }: Producer, partitions: ReadonlySet<TransactionPartition>, outcome: Outcome): void {
+    this.#producer = { id, epoch: epoch + 1 }
+    this.#markers.end(partitions, this.#producer, outcome)
+  }
+
+  #record({ producer, partitions, startedAt, timeoutMs }: EndingTransaction): TransactionRecord {
+    return {
+      producerId: producer.id,
+      previousProducerId: -1,
+      nextProducerId: -1,
+      producerEpoch: producer.epoch + 1,
+      nextProducerEpoch: -1,
+      timeoutMs,
+      state: 'PrepareCommit',
+      partitions: byTopic(partitions),
+      updatedAt: this.#parts.clock.now(),
+      startedAt,
+      clientVersion: TRANSACTION_VERSION,
+      durableEnds: this.#durableEnds(partitions),
+    }
+  }
+
+  #durableEnds(partitions: Iterable<TransactionPartition>): DurableEnd[] {
+    return [...partitions].flatMap(partition => {
+      const topicId = this.#parts.topics.durableTopicId(partition)
+      return topicId === undefined ? [] : [{ topicId, partition: partition.partition, end: partition.recoveryPoint }]
+    })
+  }
+}
+
+/** The record that says that nothing is left to do. */
+export function completed(prepared: TransactionRecord, now: number): TransactionRecord {
+  return { ...prepared, state: 'CompleteCommit', partitions: [], durableEnds: [], updatedAt: now }
+}
+
+/** All at once. Every call is waited for, so that nothing goes on behind a rejection. */
+export async function syncAll(partitions: Iterable<TransactionPartition>): Promise<void> {
+  const results = await Promise.allSettled([...partitions].map(partition => partition.sync()))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+function byTopic(partitions: Iterable<TransactionPartition>): TransactionPartitions[] {
+  const topics = new Map<string, number[]>()
+  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition])
+  return [...topics].map(([topic, numbers]) => ({ topic, partitions: numbers.sort((a, b) => a - b) }))
+}
