@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { decodeHeaders, nodeFiles, type PackedRecords, silentLogger, systemClock } from '../../base/index.ts'
 import { FileCache } from '../../broker/file-cache.ts'
 import { Partition, type PartitionParts } from '../../broker/partition.ts'
+import { type Isolation, readableEnd } from '../../broker/partition-log.ts'
 import type { PartitionSettings } from '../../broker/partition-settings.ts'
 import { ReadAhead } from '../../broker/read-ahead.ts'
 import { sharedData } from './shared-data.ts'
@@ -78,22 +79,30 @@ export type PlainRecord = readonly [
 ]
 
 export interface Expected {
+  /** What a read_uncommitted consumer got. */
   readonly records: readonly PlainRecord[]
-  readonly end: number
+  /** What a read_committed consumer got. */
+  readonly committed: readonly PlainRecord[]
   readonly logStart: number
+  readonly end: number
+  readonly lastStable: number
 }
+
+/** Offsets, first and last of each run. */
+type Runs = readonly (readonly [number, number])[]
 
 /** What a consumer of Kafka got from a partition, control records left out. */
 export function expectedOf(file: string, partition: number): Expected {
   const json = JSON.parse(readFileSync(join(golden!, `${file}.expected.json`), 'utf8')) as {
     records: [number, number, number, string, string, string, [], number, number, number, boolean, unknown][]
-    partitions: { partition: number; logStart: number; end: number }[]
+    partitions: { partition: number; logStart: number; end: number; lastStable: number; readCommitted: Runs }[]
   }
   const records = json.records
     .filter(r => r[0] === partition && !r[10])
     .map(r => [r[1], r[2], r[4], r[5], r[6]] as const satisfies PlainRecord)
-  const { logStart, end } = json.partitions.find(p => p.partition === partition)!
-  return { records, logStart, end }
+  const { logStart, end, lastStable, readCommitted } = json.partitions.find(p => p.partition === partition)!
+  const committed = records.filter(([offset]) => readCommitted.some(([from, to]) => offset >= from && offset <= to))
+  return { records, committed, logStart, end, lastStable }
 }
 
 function base64(bytes: Uint8Array | null): string | null {
@@ -119,10 +128,15 @@ export function plainRecords(batches: readonly PackedRecords[]): PlainRecord[] {
 }
 
 /** Everything from `offset` on, read in steps of `bytesMax`. */
-export async function readAll(partition: Partition, offset = partition.logStartOffset, bytesMax = 4096) {
+export async function readAll(
+  partition: Partition,
+  offset = partition.logStartOffset,
+  bytesMax = 4096,
+  isolation: Isolation = 'read_uncommitted',
+) {
   const batches: PackedRecords[] = []
-  while (offset < partition.highWatermark) {
-    const read = await partition.read(offset, bytesMax, 'read_uncommitted')
+  while (offset < readableEnd(partition, isolation)) {
+    const read = await partition.read(offset, bytesMax, isolation)
     batches.push(...read.batches)
     if (read.nextOffset <= offset) throw new Error(`the read at ${offset} did not move on`)
     offset = read.nextOffset
