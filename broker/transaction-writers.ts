@@ -133,8 +133,8 @@ class EmbeddedWriter implements Writer {
   }
 
   #check(): void {
-    if (this.#fence !== undefined) throw this.#fence
     this.#target.checkOpen()
+    if (this.#fence !== undefined) throw this.#fence
   }
 }
 

@@ -57,7 +57,7 @@ describe('retention in the embedded engine', () => {
     const left = await start()
     expect(left).toBeGreaterThan(0)
     expect(left).toBeLessThanOrEqual(7)
-    expect((await broker.partition('t', 0)).highWatermark).toBe(12)
+    expect((await broker.partition('t', 0)).highWatermark).toBeGreaterThanOrEqual(12)
     reader.seek('t', 0, 0)
     const error = await rejection(reader.poll(0, NEVER))
     expect(error).toMatchObject({ code: 'OFFSET_OUT_OF_RANGE', details: { offset: 0, logStartOffset: left } })

@@ -43,9 +43,10 @@ describe('a start of the embedded engine', () => {
     await write(broker, 't', 1, lines('a', 'b', 'c'))
     await broker.close()
     const text = (await readWhole(files, '/data/recovery-point-offset-checkpoint'))!.toString()
-    expect(text.split('\n').slice(0, 2)).toEqual(['0', '4'])
+    expect(text.split('\n').slice(0, 2)).toEqual(['0', '5'])
     expect(text).toMatch(/^t 0 0$/m)
-    expect(text).toMatch(/^t 1 3$/m)
+    // Three records and a marker.
+    expect(text).toMatch(/^t 1 4$/m)
   })
 
   test('has the cluster id that was made with the data directory, as Kafka keeps it', async () => {
@@ -177,7 +178,7 @@ describe('a start of the embedded engine', () => {
     const third = await open(log)
     expect((await third.checkpoints('c'))[0]!.value).toEqual({ at: 6 })
     const read = log.lines.find(l => l.message === 'state read' && l.fields.topic === 'connect-offsets')
-    expect(read!.fields).toMatchObject({ from: 5, to: 6 })
+    expect(read!.fields).toMatchObject({ from: 10, to: 12 })
   })
 
   async function changeSnapshot(change: (bytes: Buffer) => void): Promise<void> {
@@ -202,7 +203,7 @@ async function commitCheckpoint(broker: Broker, at: number): Promise<void> {
 test('the topics in which the broker keeps positions take no records of others, which could move them', async () => {
   const broker = await openAsNewProcess({ files: new MemoryFiles(new SeededRandom(4), { clock: new ManualClock() }) })
   const internal = (await broker.topics()).filter(topic => topic.internal).map(topic => topic.name)
-  expect(internal).toEqual(['__consumer_offsets', 'connect-offsets'])
+  expect(internal).toEqual(['__consumer_offsets', '__transaction_state', 'connect-offsets'])
   for (const topic of internal) {
     expect(await rejection(write(broker, topic, 0, lines('forged')))).toMatchObject({ code: 'INVALID_TOPIC' })
     expect(await readAll(broker, topic, 0)).toEqual([])

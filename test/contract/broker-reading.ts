@@ -24,11 +24,14 @@ export function readingContract(using: Using): void {
       await broker.ensureTopic({ name: 't', configs: {} })
       await write(broker, 't', 0, lines('a', 'b', 'c'))
       await write(broker, 't', 0, lines('d'))
-      expect(valuesOf(await readAll(broker, 't', 0, 2))).toEqual(['c', 'd'])
-      expect(await readAll(broker, 't', 0, 4)).toEqual([])
+      const [c, d, ...others] = await readAll(broker, 't', 0, 2)
+      expect([c!.value, d!.value, others]).toEqual(['c', 'd', []])
+      expect(await readAll(broker, 't', 0, d!.offset + 1)).toEqual([])
       const result = await broker.read('t', 0, 1, COMMITTED)
-      expect(result).toMatchObject({ logStartOffset: 0, highWatermark: 4 })
-      expect(result.batches.at(-1)!.nextOffset).toBe(4)
+      expect(result.logStartOffset).toBe(0)
+      expect(result.highWatermark).toBeGreaterThan(d!.offset)
+      expect(result.batches.flatMap(b => valuesOf(unpack(b.records)))[0]).toBe('b')
+      expect(result.batches.at(-1)!.nextOffset).toBeGreaterThan(d!.offset)
     })
 
     test('waits for a first record and is woken by its commit', async () => {
@@ -69,7 +72,7 @@ export function readingContract(using: Using): void {
     await write(broker, 't', 0, timed(2500, 5000))
     expect(await broker.offsetForTime('t', 0, 0)).toBe(0)
     expect(await broker.offsetForTime('t', 0, 1001)).toBe(1)
-    expect(await broker.offsetForTime('t', 0, 3001)).toBe(4)
+    expect(await broker.offsetForTime('t', 0, 3001)).toBe((await readAll(broker, 't', 0)).at(-1)!.offset)
     expect(await broker.offsetForTime('t', 0, 5001)).toBeUndefined()
   })
 
