@@ -35,6 +35,7 @@ export class Housekeeping {
   #consumers: readonly Consumer[] | undefined
   #hasRoom = true
   #running: Promise<void> | undefined
+  #pointsWritten: Promise<void> = Promise.resolve()
   #retentionAt = 0
   #recoveryAt: number
   #recoveredBytes = 0
@@ -71,7 +72,14 @@ export class Housekeeping {
   }
 
   /** Kafka's recovery-point-offset-checkpoint: everything below is durable, and a start need not check it. */
-  async writeRecoveryPoints(): Promise<void> {
+  writeRecoveryPoints(): Promise<void> {
+    // One at a time: each replaces the file.
+    const writing = this.#pointsWritten.then(() => this.#writeRecoveryPoints())
+    this.#pointsWritten = writing.catch(() => undefined)
+    return writing
+  }
+
+  async #writeRecoveryPoints(): Promise<void> {
     const { files, directory, topics } = this.#parts
     const points: PartitionOffset[] = []
     for (const { name, partitions } of topics.all()) {

@@ -25,7 +25,7 @@ describe('keyed state', () => {
   })
 
   /** Opens the partition anew, as a process does that found no clean marker. */
-  async function open(options: { snapshotEvery?: number; rewriteAbove?: number } = {}) {
+  async function open(options: { snapshotEvery?: number; beforeSnapshot?: () => Promise<void> } = {}) {
     const { settings } = parseTopicConfigs({ 'segment.bytes': '2000', 'cleanup.policy': 'compact' })
     const log = await Partition.open({
       directory: '/data/s-0',
@@ -55,27 +55,77 @@ describe('keyed state', () => {
     return { log, view, state: await KeyedState.open({ ...parts, ...options }) }
   }
 
+  const removal = (file: number) => checkpointRecords([{ connector: 'c', partition: { file }, value: null }])
   const entry = (file: number, at: number) =>
     checkpointRecords([{ connector: 'c', partition: { file }, value: { at } }])
 
-  test('stays small however often its entries change, and loses none', async () => {
-    const options = { rewriteAbove: 10_000 }
-    const { log, state } = await open(options)
-    await state.put(entry(0, -1))
-    for (let at = 0; at < 600; at++) await state.put(entry(1 + (at % 3), at))
-    await state.settled()
-    expect(log.nextOffset).toBeGreaterThan(600)
-    expect(log.sizeBytes).toBeLessThan(15_000)
-    expect(log.logStartOffset).toBeGreaterThan(0)
-    const expected = [-1, 597, 598, 599]
-    const values = (view: Checkpoints) =>
-      view
-        .of('c')
-        .map(c => c.value?.at)
-        .sort((a, b) => Number(a) - Number(b))
-    expect(values((await open(options)).view)).toEqual(expected)
-    await disk.unlink('/data/meta/s.json')
-    expect(values((await open(options)).view)).toEqual(expected)
+  const values = (view: Checkpoints) =>
+    view
+      .of('c')
+      .map(c => [c.partition.file, c.value?.at])
+      .sort()
+
+  test('takes records of a transaction when it is committed, and never those of an aborted one', async () => {
+    const { log, view, state } = await open()
+    const [a, b] = [
+      { id: 1, epoch: 0 },
+      { id: 2, epoch: 0 },
+    ]
+    const first = await state.append(entry(1, 1), a)
+    await state.append(entry(2, 2), b)
+    await log.sync()
+    expect(values(view)).toEqual([])
+    await Promise.all([log.endTransaction({ id: 1, epoch: 1 }, 'commit'), state.apply(first)])
+    await log.endTransaction({ id: 2, epoch: 1 }, 'abort')
+    expect(values(view)).toEqual([[1, 1]])
+    await log.sync()
+    expect(values((await open()).view)).toEqual([[1, 1]])
+  })
+
+  test.each([1, 2])(
+    'of one key, what stands later in the log holds, whichever is committed first (%i)',
+    async first => {
+      const { log, view, state } = await open({ snapshotEvery: 1 })
+      await state.put([...entry(1, 0), ...entry(2, 0)])
+      const producers = [
+        { id: 1, epoch: 0 },
+        { id: 2, epoch: 0 },
+      ]
+      const written = [
+        await state.append([...entry(1, 1), ...entry(2, 1)], producers[0]!),
+        await state.append([...entry(1, 2), ...removal(2)], producers[1]!),
+      ]
+      await log.sync()
+      for (const i of first === 1 ? [0, 1] : [1, 0]) {
+        void log.endTransaction({ id: producers[i]!.id, epoch: 1 }, 'commit')
+        state.apply(written[i]!)
+        await state.settled()
+        // A snapshot was written while the other one may still be open.
+        expect(state.snapshotOffset).toBeLessThanOrEqual(log.lastStableOffset)
+      }
+      expect(values(view)).toEqual([[1, 2]])
+      await log.sync()
+      expect(values((await open()).view)).toEqual([[1, 2]])
+      await disk.unlink('/data/meta/s.json')
+      expect(values((await open()).view)).toEqual([[1, 2]])
+    },
+  )
+
+  test('does not say that recovery points are kept before they are', async () => {
+    const order: string[] = []
+    const beforeSnapshot = async () => {
+      order.push(
+        await disk.stat('/data/meta/s.json').then(
+          () => 'late',
+          () => 'before',
+        ),
+      )
+    }
+    const { state } = await open({ beforeSnapshot })
+    await state.put(entry(1, 1))
+    await state.snapshot()
+    expect(order).toEqual(['before'])
+    expect(state.snapshotOffset).toBe(1)
   })
 
   test('answers many writers in the order in which they came, with few syncs', async () => {
