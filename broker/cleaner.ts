@@ -14,7 +14,7 @@ export interface CleanerParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly cache: FileCache
-  readonly topics: TopicStore
+  readonly topics: Pick<TopicStore, 'all' | 'has' | 'folderOf'>
   /** Kafka's log.cleaner.dedupe.buffer.size. */
   readonly mapBytesMax: number
   /** Kafka's log.cleaner.io.max.bytes.per.second; bytes read and bytes written count alike. */
@@ -179,6 +179,7 @@ export class Cleaner {
       dirtyFrom,
       aborted: log.abortedTransactions(),
       producerBatches: log.lastBatchOffsets(),
+      producerEpochs: log.producerEpochs(),
       now: now(),
       deleteRetentionMs,
       segmentBytes,

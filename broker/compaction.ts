@@ -1,5 +1,12 @@
 import { errorCode, type PackedRecords } from '../base/index.ts'
-import { batchBaseOffset, batchCount, batchIsControl, batchLastOffset, batchProducerId } from './batch.ts'
+import {
+  batchBaseOffset,
+  batchCount,
+  batchIsControl,
+  batchLastOffset,
+  batchProducerEpoch,
+  batchProducerId,
+} from './batch.ts'
 import { batchRecords } from './batch-records.ts'
 import { deleteHorizon, emptyBatch, rewriteBatch } from './compaction-batch.ts'
 import { CompactionOutput } from './compaction-output.ts'
@@ -27,6 +34,8 @@ export interface CompactionPlan {
   readonly aborted: readonly AbortedTransaction[]
   /** Last offsets of the batches that say how far a live producer has come: they stay, if only as empty ones. */
   readonly producerBatches: ReadonlySet<number>
+  /** Of each live producer: the marker that tells its epoch stays too. */
+  readonly producerEpochs: ReadonlyMap<number, number>
   readonly now: number
   readonly deleteRetentionMs: number
   readonly segmentBytes: number
@@ -274,7 +283,10 @@ export class Compaction {
   #mustStay(bytes: Buffer, at: number, keys: KeyOffsets): boolean {
     const lastOffset = batchLastOffset(bytes, at)
     if (lastOffset + 1 === keys.end) return true
-    return batchProducerId(bytes, at) >= 0 && this.#plan.producerBatches.has(lastOffset)
+    const producer = batchProducerId(bytes, at)
+    if (producer < 0) return false
+    if (batchIsControl(bytes, at)) return this.#plan.producerEpochs.get(producer) === batchProducerEpoch(bytes, at)
+    return this.#plan.producerBatches.has(lastOffset)
   }
 
   /** Deletions and markers may go: what they are about is not hidden in damage. */

@@ -187,6 +187,8 @@ export class Partition implements PartitionLog {
 
   /** Last offsets of the last batch of each live producer: compaction keeps these batches, as empty ones. */
   lastBatchOffsets(): ReadonlySet<number> {
+    const { clock, producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = this.#parts
+    this.#producers.expire(clock.now(), producerIdExpirationMs)
     return new Set(this.#producers.all().flatMap(({ batches }) => batches.at(-1)?.lastOffset ?? []))
   }
 
