@@ -1,4 +1,4 @@
-import type { Clock, Files, Logger } from '../base/index.ts'
+import { type Clock, type Files, KtsError, type Logger } from '../base/index.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { GroupOffsets } from './groups.ts'
 import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC } from './internal-topics.ts'
@@ -59,11 +59,23 @@ export class EmbeddedStates {
     this.checkpoints = checkpoints
   }
 
-  /** Writes the snapshots that keep the next start short. Failures are only logged. */
-  async snapshot(): Promise<void> {
-    await this.offsets.state.snapshot()
-    await this.checkpoints.state.snapshot()
-    await this.#log.snapshot()
+  /** Writes the snapshots that keep the next start short. Failures are only logged, and answered with false. */
+  async snapshot(): Promise<boolean> {
+    const written = [
+      await this.offsets.state.snapshot(),
+      await this.checkpoints.state.snapshot(),
+      await this.#log.snapshot(),
+    ]
+    return written.every(ok => ok)
+  }
+
+  /**
+   * To be called before compaction of the topics behind it: a start reads on from the snapshots, and would not hear of an
+   * entry that is gone, or of a durable end, if what said so were compacted away. Rejects with STORAGE_FAILED.
+   */
+  async beforeCompaction(): Promise<void> {
+    if (await this.snapshot()) return
+    throw new KtsError('STORAGE_FAILED', 'the snapshots of the internal topics could not be written; see the log')
   }
 }
 

@@ -23,7 +23,7 @@ export interface HousekeepingParts {
   readonly reserveBytes: number
   readonly retentionCheckMs: number
   /** Writes the snapshots of the internal topics. */
-  readonly snapshot: () => Promise<void>
+  readonly snapshot: () => Promise<unknown>
 }
 
 /** What is done beside reading and writing: room on the disk, retention, recovery points. One thing at a time. */

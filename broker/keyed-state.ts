@@ -85,7 +85,7 @@ export class KeyedState {
   /** Where a write of `put` begins that is not in the map yet. */
   #unappliedFrom = Number.POSITIVE_INFINITY
   #writing: Promise<void> | undefined
-  #snapshotting: Promise<void> = Promise.resolve()
+  #snapshotting: Promise<boolean> = Promise.resolve(true)
 
   static async open(parts: KeyedStateParts): Promise<KeyedState> {
     const state = new KeyedState(parts)
@@ -135,11 +135,14 @@ export class KeyedState {
     await this.#snapshotting
   }
 
-  /** Writes the snapshot if there is anything new. A failure is only logged: the snapshot is no more than a shortcut. */
-  async snapshot(): Promise<void> {
+  /**
+   * Writes the snapshot if there is anything new. A failure is only logged, and answered with false: the snapshot is no
+   * more than a shortcut.
+   */
+  snapshot(): Promise<boolean> {
     this.#appliedSince = 0
     this.#snapshotting = this.#snapshotting.then(() => this.#writeSnapshot())
-    await this.#snapshotting
+    return this.#snapshotting
   }
 
   async #load(): Promise<void> {
@@ -274,18 +277,20 @@ export class KeyedState {
     if (this.#appliedSince >= (this.#parts.snapshotEvery ?? 10_000)) void this.snapshot()
   }
 
-  async #writeSnapshot(): Promise<void> {
+  async #writeSnapshot(): Promise<boolean> {
     const { files, snapshotPath, topicId, topic, logger, log, beforeSnapshot } = this.#parts
     try {
       // Behind it something may be undecided. What is decided there already is in the map as well, and is read again.
       const offset = Math.min(log.lastStableOffset, this.#unappliedFrom)
-      if (offset === this.#snapshotOffset) return
+      if (offset === this.#snapshotOffset) return true
       const records = [...this.#entries.values()]
       await beforeSnapshot?.()
       await writeSnapshot(files, snapshotPath, { topicId, offset, records })
       this.#snapshotOffset = offset
+      return true
     } catch (error) {
       logger.warn({ topic, err: error }, 'state snapshot failed and will be tried again')
+      return false
     }
   }
 }

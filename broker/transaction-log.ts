@@ -62,11 +62,6 @@ export class TransactionLog {
     this.#state = state
   }
 
-  /** Everything before it is in the state's snapshot, and recovery points hold what it told of ends. */
-  get snapshotOffset(): number {
-    return this.#state.snapshotOffset
-  }
-
   /** The newest record of each transactional id. */
   get states(): ReadonlyMap<string, TransactionRecord> {
     return this.#view.byId
@@ -100,7 +95,8 @@ export class TransactionLog {
     await this.#put(this.#takeRiding())
   }
 
-  snapshot(): Promise<void> {
+  /** False when it failed. */
+  snapshot(): Promise<boolean> {
     return this.#state.snapshot()
   }
 
