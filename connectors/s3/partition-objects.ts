@@ -72,12 +72,14 @@ export class PartitionObjects {
 
   /** For preCommit. */
   get progress(): SinkProgress {
+    this.#noteCommitted()
     const offset = this.safeOffset
     return { topic: this.topic, partition: this.partition, offset, state: this.state.toCommit(offset) }
   }
 
   /** For saveState. */
   get plans(): SinkProgress {
+    this.#noteCommitted()
     return { topic: this.topic, partition: this.partition, state: this.state.toSave(this.safeOffset) }
   }
 
@@ -132,10 +134,9 @@ export class PartitionObjects {
 
   /** Forgets finished objects that are durable and answers them. */
   takeCommitted(): readonly OpenObject[] {
+    this.#noteCommitted()
     const committed = this.#finished.filter(object => object.committed)
-    if (committed.length === 0) return committed
-    this.#finished = this.#finished.filter(object => !object.committed)
-    for (const { era, plan } of committed) if (plan !== undefined) era.done(plan)
+    if (committed.length > 0) this.#finished = this.#finished.filter(object => !object.committed)
     return committed
   }
 
@@ -144,6 +145,11 @@ export class PartitionObjects {
     this.#filling.clear()
     this.#finished = []
     await Promise.all(objects.map(object => object.abort()))
+  }
+
+  /** What is durable counts for the safe offset at once, so it must be no plan any more. */
+  #noteCommitted(): void {
+    for (const { committed, era, plan } of this.#finished) if (committed && plan !== undefined) era.done(plan)
   }
 
   /** Consecutive rows that one earlier decision is about; answers the row behind them. */
@@ -160,6 +166,9 @@ export class PartitionObjects {
   #takeClaimed(rows: Rows, from: number, to: number, { era, plan }: Claim, reject: Reject): void {
     const { ignored } = this.#settings
     for (const run of runsOf(rows, from, to, this.partition, era.rules, { reject, ignored })) {
+      // Records that a transform let pass only now came before these: their object ends here, so that ranges never overlap.
+      const open = this.#filling.get(folderOf(run))
+      if (open !== undefined && era === open.era) this.finish(open)
       if (plan === undefined) era.rules.format.check(rows, run.from, run.to, reject)
       else this.#replayed.objectOf(plan, era).take(rows, run.from, run.to, Number.POSITIVE_INFINITY, reject)
     }
@@ -177,6 +186,10 @@ export class PartitionObjects {
     const { rotation } = this.#settings
     let i = run.from
     while (i < run.to) {
+      if (!this.#filling.has(folderOf(run)) && this.#refuses(rows, i, reject)) {
+        i++
+        continue
+      }
       const object = this.#objectFor(run, rows.offset(i))
       const end =
         object.lines === 0 ? this.#endOfFirst(rows, i, run.to) : endOfObject(rotation, object, rows, i, run.to)
@@ -185,13 +198,23 @@ export class PartitionObjects {
     }
   }
 
+  /** An object begins with a record that it holds: its name and its plan tell the first. */
+  #refuses(rows: Rows, i: number, reject: Reject): boolean {
+    let refused = false
+    this.state.current.rules.format.check(rows, i, i + 1, (row, reason) => {
+      refused = true
+      reject(row, reason)
+    })
+    return refused
+  }
+
   /** A new object takes its time from the row it begins with. */
   #endOfFirst(rows: Rows, from: number, to: number): number {
     return endOfObject(this.#settings.rotation, { lines: 0, firstTimestamp: rows.timestamp(from) }, rows, from, to)
   }
 
   #objectFor(run: Run, firstOffset: number): OpenObject {
-    const folder = `${run.topic}/${run.path}`
+    const folder = folderOf(run)
     const { clock, openFilesMax } = this.#settings
     const now = clock.monotonic()
     let object = this.#filling.get(folder)
@@ -222,4 +245,8 @@ export class PartitionObjects {
     })
     return new OpenObject({ folder, firstOffset, key }, era, store.create(key), pool, now)
   }
+}
+
+function folderOf({ topic, path }: Run): string {
+  return `${topic}/${path}`
 }
