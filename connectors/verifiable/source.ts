@@ -51,6 +51,20 @@ const OPTIONS = defineOptions({
     min: -1,
     doc: 'Records for each partition of each topic, earlier runs included; then the source has finished. -1: without end.',
   },
+  'transaction.records': {
+    type: 'integer',
+    default: -1,
+    min: -1,
+    doc: 'Records that each partition of the topics of a task gets in one transaction: all of them or none. Works with every `transaction.boundary`. -1: no transactions of its own.',
+    validate: records => (records === 0 ? 'at least 1, or -1' : undefined),
+  },
+  'transaction.abort.every': {
+    type: 'integer',
+    default: -1,
+    min: -1,
+    doc: 'Each so many transactions one is written, aborted and written again. Needs `transaction.records` and `transaction.boundary: connector`. -1: none.',
+    validate: every => (every === 0 ? 'at least 1, or -1' : undefined),
+  },
   'payload.bytes': {
     type: 'bytes',
     default: 100,
@@ -71,6 +85,12 @@ interface Stream {
   next: number
 }
 
+/** A transaction: the numbers it goes from and to in each of its streams. */
+interface Round {
+  readonly starts: ReadonlyMap<Stream, number>
+  readonly ends: ReadonlyMap<Stream, number>
+}
+
 /** Numbered records, as Kafka's VerifiableProducer writes them, for tests of a whole pipeline. */
 export const verifiableSource = defineSource({
   kind: 'source',
@@ -80,6 +100,11 @@ export const verifiableSource = defineSource({
   doc: 'Writes numbered records with a check sum, and goes on with the numbers after a restart. The verifiable sink tells whether all of them arrived, once, whole and in order.',
   options: OPTIONS,
   defaultConverter: 'bytes',
+  canDefineTransactionBoundaries: options => options['transaction.records'] > 0,
+  problems: options =>
+    options['transaction.abort.every'] > 0 && options['transaction.records'] < 0
+      ? [{ option: 'transaction.abort.every', message: 'expected transaction.records beside it, got nothing' }]
+      : [],
   topics: options => options.topics,
   plan(options, tasksMax) {
     const tasks = Math.min(tasksMax, options.topics.length)
@@ -96,6 +121,8 @@ class VerifiableSourceTask implements SourceTask {
   readonly #clock: Clock
   readonly #streams: readonly Stream[]
   #turn = 0
+  #round: Round | undefined
+  #rounds = 0
   /** Monotonic time up to which the throughput has been used. */
   #usedUntil: number
 
@@ -103,6 +130,12 @@ class VerifiableSourceTask implements SourceTask {
     this.#options = options
     this.#clock = context.clock
     this.#usedUntil = context.clock.monotonic()
+    if (options['transaction.abort.every'] > 0 && !context.definesTransactions) {
+      throw new KtsError(
+        'CONFIG_INVALID',
+        'transaction.abort.every: expected transaction.boundary: connector beside it, since no other transaction can be aborted',
+      )
+    }
     const id = options.id ?? context.connector
     this.#streams = options.topics.flatMap(topic =>
       Array.from({ length: options.partitions }, (_, partition) => openStream(id, topic, partition, checkpoints)),
@@ -110,19 +143,19 @@ class VerifiableSourceTask implements SourceTask {
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
-    const stream = this.#nextStream()
+    const stream = this.#options['transaction.records'] > 0 ? this.#nextOfRound() : this.#nextStream()
     if (stream === undefined) return 'finished'
     const { 'payload.bytes': payloadBytes } = this.#options
-    const most = Math.min(BATCH_RECORDS_MAX, Math.ceil(BATCH_BYTES / (payloadBytes + 64)), this.#left(stream))
+    const left = this.#round === undefined ? this.#left(stream) : this.#round.ends.get(stream)! - stream.next
+    const most = Math.min(BATCH_RECORDS_MAX, Math.ceil(BATCH_BYTES / (payloadBytes + 64)), left)
     const count = await this.#allowed(most, signal)
     if (count === 0) return 'idle'
     const { topic, partition, source, next } = stream
     stream.next = next + count
     const packed = packNumbered(source, next, stream.next, payloadBytes, this.#clock.now())
-    return {
-      parts: [{ kind: 'packed', topic, partition, packed }],
-      checkpoints: [{ partition: stream.checkpoint, position: { v: 1, next: stream.next } }],
-    }
+    const parts = [{ kind: 'packed', topic, partition, packed }] as const
+    if (this.#round !== undefined) return { parts, ...this.#endOfRound(this.#round) }
+    return { parts, checkpoints: [checkpointOf(stream)] }
   }
 
   async close(): Promise<void> {}
@@ -134,6 +167,34 @@ class VerifiableSourceTask implements SourceTask {
       if (this.#left(stream) > 0) return stream
     }
     return undefined
+  }
+
+  /** The next one that this transaction still has to write to; begins a transaction when there is none. */
+  #nextOfRound(): Stream | undefined {
+    if (this.#round === undefined) {
+      const records = this.#options['transaction.records']
+      const streams = this.#streams.filter(stream => this.#left(stream) > 0)
+      const starts = new Map(streams.map(stream => [stream, stream.next]))
+      const ends = new Map(streams.map(stream => [stream, stream.next + Math.min(records, this.#left(stream))]))
+      if (streams.length > 0) this.#round = { starts, ends }
+    }
+    return this.#unwritten()
+  }
+
+  #unwritten(): Stream | undefined {
+    return this.#streams.find(stream => stream.next < (this.#round?.ends.get(stream) ?? 0))
+  }
+
+  /** Positions stand only behind a whole transaction, so that no boundary cuts one. */
+  #endOfRound({ starts, ends }: Round): Pick<SourceBatch, 'checkpoints' | 'transaction'> {
+    if (this.#unwritten() !== undefined) return { checkpoints: [] }
+    this.#round = undefined
+    const every = this.#options['transaction.abort.every']
+    if (every > 0 && ++this.#rounds % (every + 1) === every) {
+      for (const [stream, start] of starts) stream.next = start
+      return { checkpoints: [], transaction: 'abort' }
+    }
+    return { checkpoints: [...ends.keys()].map(checkpointOf), transaction: 'commit' }
   }
 
   #left(stream: Stream): number {
@@ -154,6 +215,10 @@ class VerifiableSourceTask implements SourceTask {
     this.#usedUntil += count === 0 ? 0 : count * recordMs
     return count
   }
+}
+
+function checkpointOf({ checkpoint, next }: Stream): SourceCheckpoint {
+  return { partition: checkpoint, position: { v: 1, next } }
 }
 
 function openStream(id: string, topic: string, partition: number, checkpoints: readonly SourceCheckpoint[]): Stream {

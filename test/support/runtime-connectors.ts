@@ -65,6 +65,55 @@ export function countingSource(topic: string, count: number, perPoll = 10): Coun
   return source
 }
 
+/** What one poll brings: lines, whether the source may resume behind them, and what becomes of the transaction. */
+export interface ScriptedPoll {
+  readonly values: readonly string[]
+  readonly inside?: boolean
+  readonly transaction?: 'commit' | 'abort'
+}
+
+/** Polls in the order of a script, from the committed one on. Positions are numbers of polls; `committed` are those told. */
+export function scriptedSource(
+  topic: string,
+  script: readonly ScriptedPoll[],
+  beforePoll: (poll: number) => Promise<void> | void = () => {},
+) {
+  const committed: number[] = []
+  const connector = defineSource({
+    kind: 'source',
+    name: 'scripted',
+    aliases: [],
+    version: '1',
+    doc: 'script',
+    options: defineOptions({}),
+    defaultConverter: 'bytes',
+    canDefineTransactionBoundaries: () => true,
+    topics: () => [topic],
+    plan: options => [options],
+    async open(_options, checkpoints) {
+      let next = Number(checkpoints[0]?.position?.next ?? 0)
+      return {
+        async poll(): Promise<SourceBatch | 'finished'> {
+          await beforePoll(next)
+          const polled = script[next]
+          if (polled === undefined) return 'finished'
+          next++
+          const packed = packRecords(polled.values.map(value => ({ value })))
+          const checkpoint: SourceCheckpoint = { partition: { source: 'one' }, position: { next } }
+          return {
+            parts: [{ kind: 'packed', topic, orderKey: 'one', packed }],
+            checkpoints: polled.inside === true ? [] : [checkpoint],
+            transaction: polled.transaction,
+          }
+        },
+        committed: told => void committed.push(...told.map(c => Number(c.position?.next))),
+        close: async () => {},
+      }
+    },
+  })
+  return { connector, committed }
+}
+
 export interface CollectingSink {
   readonly connector: SinkConnector
   /** What is "durable downstream": text of the values, in the order they became so. */

@@ -1,11 +1,14 @@
 import { afterEach, expect, test } from 'vitest'
-import { packRecords, readWhole, SeededRandom, silentLogger, systemClock } from '../../../base/index.ts'
+import { KtsError, packRecords, readWhole, SeededRandom, silentLogger, systemClock } from '../../../base/index.ts'
 import { MemoryFiles } from '../../../base/memory-files.ts'
 import { verifiableSink, verifiableSource } from '../../../connectors/verifiable/index.ts'
 import { packNumbered, readNumbered } from '../../../connectors/verifiable/numbered.ts'
 import { Tally } from '../../../connectors/verifiable/tally.ts'
 import { Worker } from '../../../runtime/worker.ts'
+import { readAll } from '../../support/broker-drivers.ts'
 import { MemoryBroker } from '../../support/memory-broker.ts'
+import { testContext } from '../../support/task-context.ts'
+import { noteTransactions } from '../../support/transaction-log.ts'
 import { sinkConfig, sourceConfig, workerConfig } from '../../support/worker-config.ts'
 
 const SOURCE = {
@@ -14,6 +17,8 @@ const SOURCE = {
   id: 'v',
   throughput: -1,
   'max.messages': 1000,
+  'transaction.records': -1,
+  'transaction.abort.every': -1,
   'payload.bytes': 20,
 }
 
@@ -103,4 +108,82 @@ test('a state that is not ours is refused with a remedy', async () => {
     code: 'POSITION_LOST',
     message: expect.stringContaining('another name'),
   })
+})
+
+/** Numbers that each partition of each topic has, as a reader of committed records sees them. */
+async function numbersOf(broker: MemoryBroker, topics: readonly string[], partitions: number): Promise<number[]> {
+  const counts: number[] = []
+  for (const topic of topics) {
+    for (let partition = 0; partition < partitions; partition++) {
+      const read = (await readAll(broker, topic, partition)).map(r => readNumbered(Buffer.from(r.value!))!.seq)
+      expect(read).toEqual(read.map((_, i) => i))
+      counts.push(read.length)
+    }
+  }
+  return counts
+}
+
+const MANY = { topics: ['a', 'b', 'c'], partitions: 8, 'max.messages': 120, 'transaction.records': 12 }
+
+test.each(['poll', 'interval', 'connector'] as const)(
+  'whole transactions over all partitions: %s commits none in part, wherever the task fails',
+  async boundary => {
+    const broker = new MemoryBroker({ partitions: 8 })
+    let appends = 0
+    const failing = noteTransactions(broker, (writer, event) => {
+      if (writer === 'test-verifiable-0' && event.startsWith('append') && ++appends % 97 === 0)
+        throw new KtsError('STORAGE_FAILED', 'the disk is broken now and then')
+    })
+    const environment = {
+      broker: failing,
+      clock: systemClock,
+      random: new SeededRandom(1),
+      files: memoryFiles(),
+      log: silentLogger,
+    }
+    const source = sourceConfig(verifiableSource, { ...SOURCE, ...MANY }, { 'transaction.boundary': boundary })
+    const worker = await Worker.start(workerConfig([source], []), environment)
+    workers.push(worker)
+    let running = true
+    void worker.finished.then(() => (running = false))
+    while (running) {
+      const counts = await numbersOf(broker, MANY.topics, 8)
+      // Read one after the other: a later one may have more, and never less.
+      expect(counts).toEqual(counts.toSorted((a, b) => a - b))
+      expect(counts.filter(c => c % 12 !== 0)).toEqual([])
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    expect(await numbersOf(broker, MANY.topics, 8)).toEqual(Array.from({ length: 24 }, () => 120))
+    const { tasks, counters } = (await worker.status()).connectors[0]!
+    expect(tasks[0]!.restarts).toBeGreaterThan(0)
+    expect(counters.recordsRead).toBe(counters.recordsLogged + counters.recordsAbandoned)
+  },
+)
+
+test('aborted transactions leave no number, and their numbers come again', async () => {
+  const broker = new MemoryBroker({ partitions: 8 })
+  const environment = {
+    broker,
+    clock: systemClock,
+    random: new SeededRandom(1),
+    files: memoryFiles(),
+    log: silentLogger,
+  }
+  const options = { ...SOURCE, ...MANY, 'transaction.abort.every': 3 }
+  const source = sourceConfig(verifiableSource, options, { 'transaction.boundary': 'connector' })
+  const worker = await Worker.start(workerConfig([source], []), environment)
+  await worker.finished
+  expect(await numbersOf(broker, MANY.topics, 8)).toEqual(Array.from({ length: 24 }, () => 120))
+  const { counters } = (await worker.status()).connectors[0]!
+  // Ten transactions of 288, each third new one aborted once before.
+  expect(counters).toMatchObject({ recordsLogged: 2880, recordsAborted: 3 * 288, recordsInFlight: 0 })
+})
+
+test('aborts where the connector does not define transactions are refused', async () => {
+  const opening = verifiableSource.open(
+    { ...SOURCE, ...MANY, 'transaction.abort.every': 3 } as never,
+    [],
+    testContext(),
+  )
+  await expect(opening).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
 })

@@ -209,9 +209,7 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'a topic setting that the broker refuses',
     'topics: { t: { cleanup.policy: shrink } }\n',
-    [
-      '/p/a.yaml:1:32 topics.t.cleanup.policy: expected a list of compact, delete, got "shrink"',
-    ],
+    ['/p/a.yaml:1:32 topics.t.cleanup.policy: expected a list of compact, delete, got "shrink"'],
   ],
   [
     'an unknown transform',
