@@ -40,11 +40,12 @@ let changes = 0
 const files = new FaultyFiles(nodeFiles, call => {
   if (CHANGES.has(call) && ++changes === order.killAt) process.kill(process.pid, 'SIGKILL')
 })
-const broker = await openLog(files, order.directory, clock)
+const { directory, seed } = order
+const broker = await openLog({ files, directory, clock, name: `child ${process.pid}`, seed })
 await ensureTopics(broker, TOPICS)
 const failure = await runWorkload({
   broker,
-  random: new SeededRandom(order.seed),
+  random: new SeededRandom(seed),
   topics: TOPICS,
   transactions: order.transactions,
   next: writer => {

@@ -38,7 +38,7 @@ async function history(seed: number): Promise<{ problems: string[]; lives: Lives
 }
 
 /** One fault of the disk, some time from now. */
-function someTrouble(random: Random): (files: FaultyFiles) => void {
+export function someTrouble(random: Random): (files: FaultyFiles) => void {
   const nth = 1 + randomInt(random, 60)
   const times = 1 + randomInt(random, 3)
   const partialBytes = randomInt(random, 400)

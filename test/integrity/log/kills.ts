@@ -86,7 +86,8 @@ export class KillRig {
   async #audit(order: ChildOrder): Promise<string[]> {
     const clock = new ManualClock(order.now + 50_000)
     try {
-      const broker = await openLog(nodeFiles, order.directory, clock)
+      const { directory, seed } = order
+      const broker = await openLog({ files: nodeFiles, directory, clock, name: `audit ${this.#lives}`, seed })
       await ensureTopics(broker, TOPICS)
       const problems = await audit(broker, this.ledger, TOPICS)
       const digests = new Map<string, string[]>()

@@ -1,11 +1,14 @@
 import { type FileCall, FaultyFiles } from '../../../base/faulty-files.ts'
-import { errorMessage, type Logger, ManualClock, type Random, randomInt, SeededRandom } from '../../../base/index.ts'
+import { errorMessage, ManualClock, type Random, randomInt, SeededRandom } from '../../../base/index.ts'
 import { MemoryFiles } from '../../../base/memory-files.ts'
-import { openAsNewProcess } from '../../support/embedded.ts'
+import type { EmbeddedBroker } from '../../../broker/embedded.ts'
 import { audit } from './audit.ts'
 import type { Event } from './events.ts'
 import { Ledger } from './ledger.ts'
+import { openLog } from './open.ts'
 import { ensureTopics, runWorkload, TOPICS } from './workload.ts'
+
+const OWNER_MS = 6000
 
 /** How a life ends: `kill` leaves what was written, a power cut only what was synced and parts of the rest. */
 export type End = 'kill' | 'power cut' | 'close'
@@ -48,6 +51,7 @@ export class Lives {
   readonly activity = noActivity()
   readonly clock = new ManualClock()
   readonly #random: Random
+  #opened = 0
   disk: MemoryFiles
 
   constructor(seed: number) {
@@ -60,7 +64,7 @@ export class Lives {
     const { transactions, patience = 0 } = plan
     const life = new Life(this.disk, plan, this.#random, this.activity)
     const work = async () => {
-      const broker = await openAsNewProcess({ files: life.files, clock: this.clock })
+      const broker = await this.#open(life)
       await ensureTopics(broker, TOPICS)
       plan.trouble?.(life.files, this.clock)
       const failure = await runWorkload({
@@ -89,15 +93,18 @@ export class Lives {
     return { calls, failure }
   }
 
+  #open({ files }: Life): Promise<EmbeddedBroker> {
+    const seed = randomInt(this.#random, 2 ** 31)
+    // An owner file that was never finished counts as being written while it is younger than five seconds.
+    this.clock.jump(this.clock.now() + OWNER_MS)
+    return openLog({ files, directory: '/data', clock: this.clock, name: `life ${++this.#opened}`, seed })
+  }
+
   /** Opens in peace and compares; what is broken in words. Ends by a close or a kill. */
-  async audit(log?: Logger): Promise<string[]> {
+  async audit(): Promise<string[]> {
     const life = new Life(this.disk, { end: 'kill', at: Number.POSITIVE_INFINITY }, this.#random, this.activity)
     try {
-      const broker = await openAsNewProcess({
-        files: life.files,
-        clock: this.clock,
-        ...(log === undefined ? {} : { log }),
-      })
+      const broker = await this.#open(life)
       const problems = await audit(broker, this.ledger, TOPICS)
       if (randomInt(this.#random, 2) === 0) await broker.close()
       return problems

@@ -1,18 +1,28 @@
-import { type Clock, type Files, SeededRandom, silentLogger } from '../../../base/index.ts'
+import { type Clock, type Files, type Logger, SeededRandom, silentLogger } from '../../../base/index.ts'
 import { type EmbeddedBroker, openEmbeddedBroker } from '../../../broker/embedded.ts'
 import { OPTIONS } from '../../support/embedded.ts'
 
-let opened = 0
-
-/** Opens a data directory as a process of which every other one on this host believes that it is dead. */
-export function openLog(files: Files, directory: string, clock: Clock): Promise<EmbeddedBroker> {
-  const self = { host: 'here', pid: process.pid, bootId: 'boot', startTime: `${process.pid}-${++opened}` }
+/**
+ * Opens a data directory as a process of which every other one on this host believes that it is dead. The same name and the
+ * same seed give the same run.
+ */
+export function openLog(parts: {
+  readonly files: Files
+  readonly directory: string
+  readonly clock: Clock
+  /** Of the process, unique among those of the directory. */
+  readonly name: string
+  readonly seed: number
+  readonly log?: Logger
+}): Promise<EmbeddedBroker> {
+  const { files, directory, clock, name, seed, log = silentLogger } = parts
+  const self = { host: 'here', pid: process.pid, bootId: 'boot', startTime: name }
   return openEmbeddedBroker({
     directory,
     files,
     clock,
-    random: new SeededRandom(process.pid * 1000 + opened),
-    log: silentLogger,
+    random: new SeededRandom(seed),
+    log,
     options: { ...OPTIONS, 'log.open.files.max': 16 },
     processes: { self, isRunning: other => other.startTime === self.startTime },
   })
