@@ -12,7 +12,7 @@ import { type BatchProducer, sequenceAfter, writeBatchPlace } from './batch.ts'
 import { encodeMarker } from './batch-marker.ts'
 import { BatchWriter, type EncodedBatch } from './batch-writer.ts'
 import type { FileCache } from './file-cache.ts'
-import { createSegment, discardSegment } from './partition-directory.ts'
+import { createSegment, discardSegment, removeSegmentFiles } from './partition-directory.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { writeSnapshot } from './producer-snapshot.ts'
 import type { AbortedTransaction, Outcome, Producer, ProducerState, Producers } from './producers.ts'
@@ -132,12 +132,13 @@ export class LogWriter {
     return this.#bytesAppended
   }
 
-  /** To be called when all is synced. */
-  raiseNextOffset(offset: number): void {
+  /** Goes on at `offset`, in a segment of that name, so that the gap stays explained; to be called when all is synced. */
+  async raiseNextOffset(offset: number): Promise<void> {
+    await this.#roll(offset, this.#parts.clock.now())
     this.#nextOffset = offset
     this.#syncedOffset = offset
     this.#readableOffset = offset
-    this.#written = { ...this.#written, nextOffset: offset }
+    this.#written = { segment: this.#active, bytes: 0, nextOffset: offset }
   }
 
   /**
@@ -213,11 +214,12 @@ export class LogWriter {
     this.#makeReadable(written)
   }
 
-  /** Syncs the last segment and its indexes. */
+  /** Syncs the last segment and its indexes; not while an append is under way. */
   async finish(): Promise<void> {
     await this.#active.finishIndexes()
     await this.#active.datasync()
     this.#syncedOffset = this.#nextOffset
+    this.#makeReadable(this.#written)
   }
 
   get #active(): Segment {
@@ -321,19 +323,31 @@ export class LogWriter {
       throw failed(error, 'the sync of a full segment failed')
     }
     this.#producers.expire(now, this.#parts.producerIdExpirationMs)
-    await writeSnapshot(cache.files, directory, baseOffset, this.#producers.all())
-    this.#segments.push(await createSegment(cache, directory, baseOffset, now))
+    try {
+      await writeSnapshot(cache.files, directory, baseOffset, this.#producers.all())
+      this.#segments.push(await createSegment(cache, directory, baseOffset, now))
+    } catch (error) {
+      await this.#removeNew(baseOffset)
+      throw error
+    }
+  }
+
+  /** A segment that was made by half would cut the log short at the next start. */
+  async #removeNew(baseOffset: number): Promise<void> {
+    const { cache, directory } = this.#parts
+    try {
+      await removeSegmentFiles(cache.files, directory, baseOffset)
+    } catch (error) {
+      throw failed(error, 'a new segment that could not be made whole could not be removed')
+    }
   }
 
   async #takeBack(before: Before): Promise<void> {
     try {
       const { cache, directory } = this.#parts
-      const rolled = this.#segments.length > before.segments
       while (this.#segments.length > before.segments) {
         await discardSegment(cache.files, directory, this.#segments.pop()!)
       }
-      // A snapshot that came back would speak of batches that are not there.
-      if (rolled) await cache.files.syncDirectory(directory)
       await this.#active.rewind(before.mark)
     } catch (error) {
       throw failed(error, 'an append that failed could not be taken back')

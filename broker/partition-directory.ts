@@ -13,6 +13,7 @@ export interface SegmentsPlan {
   readonly directory: string
   readonly syncedOffset: number
   readonly checkFrom: number
+  readonly acknowledgedEnd: number | undefined
   readonly indexIntervalBytes: number
   readonly now: number
 }

@@ -1,7 +1,9 @@
-import type { Files, Logger } from '../base/index.ts'
+import { closeAll, type Files, type Logger } from '../base/index.ts'
 import {
+  BATCH_HEADER_BYTES,
   batchBaseOffset,
   batchBaseSequence,
+  batchChecksumHolds,
   batchIsControl,
   batchIsTransactional,
   batchLastOffset,
@@ -13,35 +15,95 @@ import {
 } from './batch.ts'
 import { readMarker } from './batch-marker.ts'
 import { type ScanPlace, scanBatches } from './batch-scan.ts'
-import { readNewestSnapshot } from './producer-snapshot.ts'
-import type { AbortedTransaction, Producers } from './producers.ts'
+import { openSegments } from './partition-directory.ts'
+import type { PartitionParts } from './partition-parts.ts'
+import { readNewestSnapshot, snapshotOffsets, snapshotPath } from './producer-snapshot.ts'
+import { type AbortedTransaction, Producers } from './producers.ts'
 import type { SegmentRecovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import { findHole, seekSegment } from './segment-reader.ts'
 
-export interface ProducersPlan {
-  readonly directory: string
-  readonly files: Files
-  readonly log: Logger
-  /** Snapshots up to here speak of what is there: the recovery point, or the end after a clean stop. */
-  readonly trustedOffset: number
+/** A partition's log as it was found, and put right. */
+export interface OpenedLog {
+  readonly segments: Segment[]
+  readonly recoveries: readonly SegmentRecovery[]
+  readonly producers: Producers
+  /** Offset of the snapshot that the producers were read from; -1 without one. */
+  readonly snapshotOffset: number
+  /** Records below were stored and are gone, so that their offsets may not be given again; 0 when none is missed. */
+  readonly lostEnd: number
 }
 
 /**
- * Finds out what the producers of a partition have done, from the newest good snapshot and the batches behind it, and puts
- * the indexes of aborted transactions right as far as it looks. Answers the offset of that snapshot.
+ * Opens the segments of a partition and finds out what its producers have done: from the newest good snapshot and the
+ * batches behind it. Rejects with the system's error.
  */
-export async function recoverProducers(
+export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
+  const { cache, files, directory, clean, recoveryPoint, acknowledgedEnd } = parts
+  const plan = { directory, indexIntervalBytes: parts.settings.indexIntervalBytes, now: parts.clock.now() }
+  const trusted = clean ? Number.POSITIVE_INFINITY : recoveryPoint
+  const syncedOffset = Math.max(trusted, acknowledgedEnd ?? 0)
+  let opened = await openSegments(cache, { ...plan, syncedOffset, checkFrom: trusted, acknowledgedEnd })
+  const lostEnd = await findLostEnd(parts, opened.segments.at(-1)!.nextOffset)
+  if (lostEnd === undefined) {
+    // The recovery point is of another log, or of none: nothing is known to be good.
+    await closeAll(opened.segments)
+    opened = await openSegments(cache, { ...plan, syncedOffset: acknowledgedEnd ?? 0, checkFrom: 0, acknowledgedEnd })
+  }
+  const { segments, recoveries } = opened
+  try {
+    if (lostEnd !== undefined && lostEnd > 0) await markLoss(segments.at(-1)!, lostEnd)
+    const end = segments.at(-1)!.nextOffset
+    await removeSnapshotsAbove(files, directory, end)
+    const producers = new Producers(`${parts.topic}-${parts.partition}`)
+    const snapshotOffset = await recoverProducers(segments, producers, parts, lostEnd === undefined ? 0 : trusted)
+    await findUndecidable(segments, producers, snapshotOffset, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
+    return { segments, recoveries, producers, snapshotOffset, lostEnd: lostEnd ?? 0 }
+  } catch (error) {
+    await closeAll(segments).catch(() => undefined)
+    throw error
+  }
+}
+
+/**
+ * The end that the log had, where it has lost its tail: told by the transaction log, or by recovery point and snapshot
+ * alike. 0 when nothing is missed, undefined when the recovery point alone says so: then that is what is wrong.
+ */
+async function findLostEnd(parts: PartitionParts, end: number): Promise<number | undefined> {
+  const { files, directory, recoveryPoint, acknowledgedEnd = 0 } = parts
+  if (acknowledgedEnd > recoveryPoint && acknowledgedEnd > end) return acknowledgedEnd
+  if (recoveryPoint <= end) return 0
+  const { snapshot } = await readNewestSnapshot(files, directory, recoveryPoint)
+  return snapshot === undefined || snapshot.offset <= end ? undefined : snapshot.offset
+}
+
+/** Bytes that are no batch keep the place of lost records, so that later starts and other readers name them too. */
+async function markLoss(segment: Segment, lostEnd: number): Promise<void> {
+  const position = segment.bytes
+  await segment.store.append([new Uint8Array(BATCH_HEADER_BYTES)], BATCH_HEADER_BYTES)
+  await segment.store.datasync()
+  segment.readableBytes = segment.bytes
+  segment.addHole({ position, end: segment.bytes, firstOffset: segment.nextOffset, lastOffset: lostEnd - 1 })
+}
+
+/** A snapshot of what is not there would be believed once the log has grown past it. */
+async function removeSnapshotsAbove(files: Files, directory: string, end: number): Promise<void> {
+  const above = (await snapshotOffsets(files, directory)).filter(offset => offset > end)
+  for (const offset of above) await files.unlink(snapshotPath(directory, offset))
+  if (above.length > 0) await files.syncDirectory(directory)
+}
+
+/** Snapshots up to `trusted` speak of what is there. Answers the offset of the one that was taken, -1 without one. */
+async function recoverProducers(
   segments: readonly Segment[],
   producers: Producers,
-  plan: ProducersPlan,
+  { files, directory, log }: PartitionParts,
+  trusted: number,
 ): Promise<number> {
-  const end = segments.at(-1)!.nextOffset
-  const trusted = Math.min(end, plan.trustedOffset)
-  const { snapshot, unusable } = await readNewestSnapshot(plan.files, plan.directory, trusted)
+  const { snapshot, unusable } = await readNewestSnapshot(files, directory, trusted)
   for (const path of unusable) {
-    plan.log.warn({ path }, 'a snapshot of the producers is damaged: the log is read instead')
-    await plan.files.unlink(path)
+    log.warn({ path }, 'a snapshot of the producers is damaged: the log is read instead')
+    await files.unlink(path)
   }
   const from = snapshot?.offset ?? -1
   producers.load(snapshot?.states ?? [])
@@ -51,10 +113,53 @@ export async function recoverProducers(
   return from
 }
 
+/**
+ * The marker of an open transaction may lie in damage. Not in damage at or behind `acknowledgedEnd`: the transaction log
+ * still knows all markers there.
+ */
+async function findUndecidable(
+  segments: readonly Segment[],
+  producers: Producers,
+  checkedFrom: number,
+  acknowledgedEnd: number,
+): Promise<void> {
+  const open = producers.open()
+  const first = open[0]?.firstOffset ?? Number.POSITIVE_INFINITY
+  for (const segment of segments) {
+    if (segment.nextOffset > first && first < checkedFrom) await findHoles(segment, first)
+  }
+  const holes = segments.flatMap(segment => segment.holes).filter(hole => hole.firstOffset < acknowledgedEnd)
+  for (const { producerId, firstOffset } of open) {
+    if (holes.some(hole => hole.lastOffset >= firstOffset)) producers.giveUp(producerId)
+  }
+}
+
+/** Reads what nobody has looked at since an earlier start; there is hardly ever an open transaction that reaches there. */
+async function findHoles(segment: Segment, from: number): Promise<void> {
+  const ends = { offsetEnd: segment.nextOffset, bytesEnd: segment.bytes }
+  let place: ScanPlace = await seekSegment(segment, Math.max(from, segment.baseOffset), ends)
+  for (;;) {
+    place = await scanBatches(segment.store, place, segment.bytes, true, () => true)
+    if (place.position === segment.bytes) return
+    const hole = await findHole(segment, place, ends)
+    place = { position: hole.end, nextOffset: hole.lastOffset + 1 }
+  }
+}
+
 /** Lets the producers see the batches of one segment from `from` on. */
 async function replay(segment: Segment, producers: Producers, from: number): Promise<void> {
+  const before = producers.all()
+  if (await replayBatches(segment, producers, from, false)) return
+  // A damaged header leads a walk astray: only checksums tell where the damage begins.
+  producers.load(before)
+  await replayBatches(segment, producers, from, true)
+}
+
+/** False where headers alone lead into bytes that are no batch. */
+async function replayBatches(segment: Segment, producers: Producers, from: number, checkCrcs: boolean) {
   const found: AbortedTransaction[] = []
   const observe = async (bytes: Buffer, at: number, position: number) => {
+    if (segment.holes.some(hole => hole.position === position)) return false
     if (batchLastOffset(bytes, at) < from || batchProducerId(bytes, at) < 0) return true
     if (!batchIsControl(bytes, at)) observeBatch(bytes, at, producers)
     else found.push(...(await observeMarker(segment, producers, position, batchSize(bytes, at))))
@@ -63,12 +168,14 @@ async function replay(segment: Segment, producers: Producers, from: number): Pro
   const ends = { offsetEnd: segment.nextOffset, bytesEnd: segment.bytes }
   let place: ScanPlace = await seekSegment(segment, Math.max(from, segment.baseOffset), ends)
   for (;;) {
-    place = await scanBatches(segment.store, place, segment.bytes, false, observe)
+    place = await scanBatches(segment.store, place, segment.bytes, checkCrcs, observe)
     if (place.position === segment.bytes) break
+    if (!checkCrcs && !segment.holes.some(hole => hole.position === place.position)) return false
     const hole = await findHole(segment, place, ends)
     place = { position: hole.end, nextOffset: hole.lastOffset + 1 }
   }
   await correctIndex(segment, found, from)
+  return true
 }
 
 function observeBatch(bytes: Buffer, at: number, producers: Producers): void {
@@ -91,6 +198,11 @@ async function observeMarker(segment: Segment, producers: Producers, position: n
   if (size > MARKER_BYTES_MAX) return []
   const bytes = Buffer.alloc(size)
   if ((await segment.store.read(bytes, 0, size, position)) < size) return []
+  if (!batchChecksumHolds(bytes, 0)) {
+    const firstOffset = batchBaseOffset(bytes, 0)
+    segment.addHole({ position, end: position + size, firstOffset, lastOffset: batchLastOffset(bytes, 0) })
+    return []
+  }
   const marker = await readMarker(bytes, 0)
   if (marker === undefined) return []
   const producer = { id: batchProducerId(bytes, 0), epoch: batchProducerEpoch(bytes, 0) }
@@ -114,11 +226,17 @@ function sameEntry(a: AbortedTransaction, b: AbortedTransaction): boolean {
 }
 
 /** Says what opening a partition found. */
-export function tellRecovery(log: Logger, recoveries: readonly SegmentRecovery[], nextOffset: number): void {
+export function tellRecovery(log: Logger, { segments, recoveries, lostEnd }: OpenedLog): void {
+  const { nextOffset, store } = segments.at(-1)!
   for (const { file, truncatedBytes, holes, indexesRebuilt } of recoveries) {
     if (truncatedBytes > 0) log.warn({ file, truncatedBytes, nextOffset }, 'a torn tail, never acknowledged, was cut')
     for (const hole of holes)
       log.error({ file, ...hole }, 'damage in the log: its records are served to nobody, what is behind it is')
     if (indexesRebuilt) log.info({ file }, 'the indexes of a segment were built again')
   }
+  if (lostEnd > 0)
+    log.error(
+      { file: store.path, firstOffset: nextOffset, lastOffset: lostEnd - 1 },
+      'the end of the log is gone: its records were stored and are lost, and their offsets are not given again',
+    )
 }

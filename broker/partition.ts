@@ -3,18 +3,17 @@ import { AbortedTransactions } from './aborted-transactions.ts'
 import { openLeaderEpoch } from './leader-epochs.ts'
 import { LogReader } from './log-reader.ts'
 import { type AppendOptions, LogWriter } from './log-writer.ts'
-import { deleteSegments, openSegments, removeOldSnapshots } from './partition-directory.ts'
+import { deleteSegments, removeOldSnapshots } from './partition-directory.ts'
 import { PartitionFailure } from './partition-failure.ts'
 import type { Isolation, PartitionLog, PartitionRead } from './partition-log.ts'
 import { openPartitionMetadata } from './partition-metadata.ts'
 import type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
-import { recoverProducers, tellRecovery } from './partition-recovery.ts'
+import { type OpenedLog, openLog, tellRecovery } from './partition-recovery.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { type Appended, PartitionWrites } from './partition-writes.ts'
 import { snapshotOffsets, writeSnapshot } from './producer-snapshot.ts'
-import { type AbortedTransaction, type OpenTransaction, type Outcome, type Producer, Producers } from './producers.ts'
+import type { AbortedTransaction, OpenTransaction, Outcome, Producer, Producers } from './producers.ts'
 import { outOfRange } from './reader.ts'
-import type { SegmentRecovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 
 export type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
@@ -55,42 +54,31 @@ export class Partition implements PartitionLog {
 
   /** Rejects with STORAGE_FAILED when the directory belongs to another topic, or with the system's error. */
   static async open(parts: PartitionParts): Promise<Partition> {
-    const { cache, clean, recoveryPoint, clock, directory, settings } = parts
-    const { segments, recoveries } = await openSegments(cache, {
-      directory,
-      syncedOffset: clean ? Number.POSITIVE_INFINITY : recoveryPoint,
-      checkFrom: clean ? Number.POSITIVE_INFINITY : recoveryPoint,
-      indexIntervalBytes: settings.indexIntervalBytes,
-      now: clock.now(),
-    })
-    await openPartitionMetadata(parts.files, directory, parts.topicId)
-    const leaderEpoch = await openLeaderEpoch(parts.files, directory, segments[0]!.baseOffset)
-    const producers = new Producers(`${parts.topic}-${parts.partition}`)
-    const trustedOffset = clean ? Number.POSITIVE_INFINITY : recoveryPoint
-    const snapshot = await recoverProducers(segments, producers, {
-      directory,
-      files: parts.files,
-      log: parts.log,
-      trustedOffset,
-    })
-    tellRecovery(parts.log, recoveries, segments.at(-1)!.nextOffset)
-    return new Partition(parts, segments, leaderEpoch, { producers, snapshot }, recoveries)
+    const { directory, files, log } = parts
+    const opened = await openLog(parts)
+    const { segments } = opened
+    try {
+      await openPartitionMetadata(files, directory, parts.topicId)
+      const leaderEpoch = await openLeaderEpoch(files, directory, segments[0]!.baseOffset)
+      tellRecovery(log, opened)
+      const partition = new Partition(parts, leaderEpoch, opened)
+      await partition.raiseEnd(Math.max(parts.startOffset ?? 0, opened.lostEnd))
+      return partition
+    } catch (error) {
+      await closeAll(segments).catch(() => undefined)
+      throw error
+    }
   }
 
-  private constructor(
-    parts: PartitionParts,
-    segments: Segment[],
-    leaderEpoch: number,
-    { producers, snapshot }: { readonly producers: Producers; readonly snapshot: number },
-    recoveries: SegmentRecovery[],
-  ) {
+  private constructor(parts: PartitionParts, leaderEpoch: number, opened: OpenedLog) {
+    const { segments, recoveries, producers, snapshotOffset } = opened
     this.topic = parts.topic
     this.partition = parts.partition
     this.#parts = parts
     this.#settings = parts.settings
     this.#segments = segments
     this.#producers = producers
-    this.#snapshotOffset = snapshot
+    this.#snapshotOffset = snapshotOffset
     this.#aborted.take(segments)
     this.#startOffset = Math.max(parts.startOffset ?? 0, segments[0]!.baseOffset)
     const { producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = parts
@@ -101,7 +89,6 @@ export class Partition implements PartitionLog {
       () => this.#settings,
       producers,
     )
-    if (this.#startOffset > this.#writer.nextOffset) this.#writer.raiseNextOffset(this.#startOffset)
     this.#writes = new PartitionWrites(parts, () => this.#settings, this.#writer, producers, this.#aborted)
     this.#reader = new LogReader(segments, parts, {
       start: () => this.#startOffset,
@@ -313,12 +300,17 @@ export class Partition implements PartitionLog {
 
   /** The next record gets this offset at least: an offset that someone has recorded is never given again. */
   raiseEnd(offset: number): Promise<void> {
-    return this.#inTurn(async () => {
-      this.#checkUsable()
-      if (offset <= this.nextOffset) return
+    return this.#writing(async () => {
+      if (offset > this.nextOffset) await this.#writer.raiseNextOffset(offset)
+    })
+  }
+
+  /** Makes the last segment one of the old ones, unless it is empty. Rejects with STORAGE_FAILED, DISK_FULL, CLOSED. */
+  roll(): Promise<void> {
+    return this.#writing(async () => {
+      if (this.#segments.at(-1)!.bytes === 0) return
       await this.#syncOnce()
-      this.#writer.raiseNextOffset(offset)
-      this.#tellAdvance()
+      await this.#writer.raiseNextOffset(this.nextOffset)
     })
   }
 

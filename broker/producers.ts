@@ -222,6 +222,7 @@ export class Producers {
     const state = this.#states.get(id)
     if (state === undefined || state.openFrom < 0) return false
     if (!this.#decided.has(id)) this.#decided.set(id, outcome)
+    this.#undecidable.delete(id)
     this.#findFirstUndecided()
     return true
   }

@@ -1,5 +1,12 @@
 import { errorCode, type FileStat, type Files } from '../base/index.ts'
-import { BATCH_HEADER_BYTES, batchIsSane, batchLastOffset, batchMaxTimestamp, batchSize } from './batch.ts'
+import {
+  BATCH_HEADER_BYTES,
+  batchIsSane,
+  batchIsTransactional,
+  batchLastOffset,
+  batchMaxTimestamp,
+  batchSize,
+} from './batch.ts'
 import { findNextBatch, type ScanPlace, scanBatches } from './batch-scan.ts'
 import type { FileCache } from './file-cache.ts'
 import { OFFSET_ENTRY_BYTES, type OffsetEntry } from './offset-index.ts'
@@ -26,6 +33,8 @@ export interface SegmentPlan {
   readonly syncedOffset: number
   /** Checksums are tried from here on; infinite after a clean stop. */
   readonly checkFrom: number
+  /** The transaction log knows of nothing committed at or behind this; undefined when there is none. */
+  readonly acknowledgedEnd: number | undefined
   readonly indexIntervalBytes: number
   /** Milliseconds since the epoch. */
   readonly now: number
@@ -159,7 +168,7 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
     return true
   }
   segment.recall(await firstTimestamp(segment), start?.largest)
-  segment.holes.length = 0
+  segment.forgetHoles()
   let place = start?.place ?? { position: 0, nextOffset: segment.baseOffset }
   const end = segment.bytes
   const synced = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < plan.checkFrom
@@ -174,14 +183,12 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
     place = await scanBatches(segment.store, place, end, Number.isFinite(plan.checkFrom), takeNote)
     if (place.position === end) return { truncatedBytes: 0, timeIsCut }
     const next = await findNextBatch(segment.store, place, end, plan.offsetEnd)
-    const torn =
-      next === undefined && plan.offsetEnd === Number.POSITIVE_INFINITY && place.nextOffset >= plan.syncedOffset
-    if (torn) {
+    if (await neverAcknowledged(segment, plan, place, next)) {
       await segment.store.truncate(place.position)
       return { truncatedBytes: end - place.position, timeIsCut }
     }
     const lastOffset = next === undefined ? await lastOffsetLost(segment, plan, place) : next.nextOffset - 1
-    segment.holes.push({
+    segment.addHole({
       position: place.position,
       end: next?.position ?? end,
       firstOffset: place.nextOffset,
@@ -193,6 +200,41 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
     }
     place = next
   }
+}
+
+/**
+ * Whether bad bytes at `place`, and what is whole behind them, can go: nothing there was synced, and behind them is
+ * nothing, or nothing but transactions that were not committed.
+ */
+async function neverAcknowledged(
+  segment: Segment,
+  plan: SegmentPlan,
+  place: ScanPlace,
+  next: ScanPlace | undefined,
+): Promise<boolean> {
+  if (Number.isFinite(plan.offsetEnd) || place.nextOffset < plan.syncedOffset) return false
+  if (next === undefined) return true
+  if (plan.acknowledgedEnd === undefined) return false
+  const isTransactional = (bytes: Buffer, at: number) => batchIsTransactional(bytes, at)
+  for (let from: ScanPlace | undefined = next; from !== undefined; ) {
+    const stop = await scanBatches(segment.store, from, segment.bytes, true, isTransactional)
+    if (stop.position === segment.bytes) return true
+    if (await isWhole(segment, stop)) return false
+    from = await findNextBatch(segment.store, stop, segment.bytes, plan.offsetEnd)
+  }
+  return true
+}
+
+/** Whether a walk that stopped there met a whole batch, and not more damage. */
+async function isWhole(segment: Segment, place: ScanPlace): Promise<boolean> {
+  const behind = await scanBatches(
+    segment.store,
+    place,
+    segment.bytes,
+    true,
+    (_bytes, _at, position) => position === place.position,
+  )
+  return behind.position > place.position
 }
 
 async function firstTimestamp(segment: Segment): Promise<number> {

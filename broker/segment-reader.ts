@@ -235,7 +235,7 @@ export async function findHole(segment: Segment, place: ScanPlace, options: Segm
     firstOffset: place.nextOffset,
     lastOffset: (next?.nextOffset ?? offsetEnd) - 1,
   }
-  segment.holes.push(hole)
+  segment.addHole(hole)
   return hole
 }
 

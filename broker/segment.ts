@@ -46,8 +46,7 @@ export class Segment {
   readonly offsetIndex: OffsetIndex
   readonly timeIndex: TimeIndex
   readonly aborted: AbortedIndex
-  /** Damage known so far, in order of position. */
-  readonly holes: Hole[] = []
+  #holes: readonly Hole[] = []
   /** Readers look at nothing behind this byte: what is not synced may go away. */
   readableBytes = 0
   /** When bytes were last added, in milliseconds since the epoch. */
@@ -81,6 +80,20 @@ export class Segment {
     this.openedAt = times.now
     this.#nextOffset = baseOffset
     this.#largestTimestampOffset = baseOffset
+  }
+
+  /** Damage known so far, in order of position. */
+  get holes(): readonly Hole[] {
+    return this.#holes
+  }
+
+  /** Takes note of damage. Past a bound, what lies between two pieces counts as damaged too: a disk that is all noise. */
+  addHole(hole: Hole): void {
+    this.#holes = withHole(this.#holes, hole)
+  }
+
+  forgetHoles(): void {
+    this.#holes = []
   }
 
   get bytes(): number {
@@ -188,6 +201,33 @@ export class Segment {
 
   #addTime(): Promise<void> {
     return this.timeIndex.addIfLater({ timestamp: this.#largestTimestamp, offset: this.#largestTimestampOffset })
+  }
+}
+
+/** Of more pieces of damage in one segment, the two that lie closest become one. */
+const HOLES_MAX = 256
+
+function withHole(holes: readonly Hole[], hole: Hole): Hole[] {
+  const merged: Hole[] = []
+  for (const next of [...holes, hole].sort((a, b) => a.position - b.position)) {
+    const last = merged.at(-1)
+    if (last !== undefined && next.position <= last.end) merged[merged.length - 1] = union(last, next)
+    else merged.push(next)
+  }
+  if (merged.length <= HOLES_MAX) return merged
+  let closest = 1
+  const gap = (i: number) => merged[i]!.position - merged[i - 1]!.end
+  for (let i = 2; i < merged.length; i++) if (gap(i) < gap(closest)) closest = i
+  merged.splice(closest - 1, 2, union(merged[closest - 1]!, merged[closest]!))
+  return merged
+}
+
+function union(a: Hole, b: Hole): Hole {
+  return {
+    position: a.position,
+    end: Math.max(a.end, b.end),
+    firstOffset: Math.min(a.firstOffset, b.firstOffset),
+    lastOffset: Math.max(a.lastOffset, b.lastOffset),
   }
 }
 
