@@ -181,7 +181,7 @@ export class SinkLoop {
       const taken = batch.taken() - (rejected.get(i) ?? 0)
       const partition = owned.get(batch)
       partition.position = batch.nextOffset
-      partition.inFlight.add(batch.nextOffset, taken)
+      partition.inFlight.add(batch.end(), taken)
       counters.bytesOut += read[i]!.records.size
       counters.recordsFiltered += batch.filtered()
       counters.recordsInFlight -= batch.filtered()

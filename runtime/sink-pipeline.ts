@@ -13,6 +13,8 @@ export interface CountedBatch extends SinkBatch {
   taken(): number
   /** Dropped by a transform. */
   filtered(): number
+  /** Behind the last record that was handed to the task; behind it lie only bad and filtered ones, markers and gaps. */
+  end(): number
 }
 
 interface Decoded {
@@ -44,6 +46,7 @@ export class SinkPipeline {
       records: () => records,
       taken: () => count,
       filtered: () => filtered,
+      end: () => endOf(records),
     }
   }
 
@@ -80,6 +83,10 @@ export class SinkPipeline {
     }
     return { records: kept, filtered }
   }
+}
+
+function endOf(records: readonly SinkRecord[]): number {
+  return (records.at(-1)?.origin.offset ?? -1) + 1
 }
 
 /** The record as it lies in the log, for a dead letter. */
@@ -119,5 +126,9 @@ class LogBatch implements CountedBatch {
 
   filtered(): number {
     return this.#decoded?.filtered ?? 0
+  }
+
+  end(): number {
+    return this.#decoded === undefined ? this.packed.offset(this.count - 1) + 1 : endOf(this.#decoded.records)
   }
 }

@@ -1,0 +1,147 @@
+import { expect, test } from 'vitest'
+import { FaultyFiles } from '../../base/faulty-files.ts'
+import { KtsError, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
+import type { Broker } from '../../broker/index.ts'
+import {
+  defineOptions,
+  defineSink,
+  type JsonObject,
+  type OpenPartition,
+  type SinkTask,
+} from '../../runtime/api/index.ts'
+import { Worker } from '../../runtime/worker.ts'
+import { readAll, valuesOf } from '../support/broker-drivers.ts'
+import { openAsNewProcess } from '../support/embedded.ts'
+import { scriptedSource, testTransform } from '../support/runtime-connectors.ts'
+import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
+
+const POLLS = 8
+const PER_POLL = 3
+/** So many records wait before the sink makes them durable, so its offset lags behind the dead letters. */
+const LAG = 5
+const ALL = Array.from({ length: POLLS * PER_POLL }, (_, i) => String(i))
+const isBad = (value: string) => value.endsWith('3') || value.endsWith('4')
+
+const bad = testTransform(record => {
+  if (isBad(String(Buffer.from(record.value as Uint8Array)))) throw new Error('not welcome')
+  return record
+})
+
+/** Keeps what it delivered as its state, which is committed with the offset: a value twice or none would be seen there. */
+const statefulSink = defineSink({
+  kind: 'sink',
+  name: 'stateful',
+  aliases: [],
+  version: '1',
+  doc: 'keeps values',
+  options: defineOptions({}),
+  open: async () => new StatefulTask(),
+})
+
+class StatefulTask implements SinkTask {
+  #values: string[] = []
+  #waiting: { value: string; offset: number }[] = []
+  #drained = 0
+
+  async open([partition]: readonly OpenPartition[]): Promise<void> {
+    this.#values = [...((partition?.state?.values as string[] | undefined) ?? [])]
+  }
+
+  async put(batches: Parameters<SinkTask['put']>[0]): Promise<void> {
+    for (const batch of batches) {
+      for (const { value, origin } of batch.records())
+        this.#waiting.push({ value: Buffer.from(value as Uint8Array).toString(), offset: origin.offset })
+    }
+  }
+
+  async preCommit() {
+    if (this.#waiting.length < LAG && this.#drained === 0) return []
+    const done = this.#waiting.splice(0, this.#drained === 0 ? LAG : this.#waiting.length)
+    this.#drained = 0
+    if (done.length === 0) return []
+    this.#values = [...this.#values, ...done.map(d => d.value)]
+    return [
+      { topic: 't', partition: 0, offset: done.at(-1)!.offset + 1, state: { values: this.#values } as JsonObject },
+    ]
+  }
+
+  async drain(): Promise<void> {
+    this.#drained = 1
+  }
+
+  async closePartitions(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+function configuration() {
+  const script = Array.from({ length: POLLS }, (_, i) => ({ values: ALL.slice(i * PER_POLL, (i + 1) * PER_POLL) }))
+  const letters = { 'errors.tolerance': 'all', 'errors.deadletterqueue.topic.name': 'dead' } as const
+  const config = workerConfig(
+    [sourceConfig(scriptedSource('t', script).connector)],
+    [sinkConfig(statefulSink, ['t'], letters, [transformConfig(bad)])],
+  )
+  return { ...config, worker: { ...config.worker, 'offset.flush.interval.ms': 1 } }
+}
+
+/** One process: opens the log and runs the pipeline until it has finished or `dead` says so. */
+async function live(files: MemoryFiles | FaultyFiles, dead: Promise<void>): Promise<void> {
+  const broker = await openAsNewProcess({ files })
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files, log: silentLogger }
+  const worker = await Worker.start(configuration(), environment)
+  await Promise.race([worker.finished, dead])
+  await worker.stop()
+  await broker.close()
+}
+
+async function check(broker: Broker, place: string): Promise<void> {
+  const records = await readAll(broker, 't', 0)
+  expect(valuesOf(records), `${place}: records of the source`).toEqual(ALL)
+  expect((await broker.checkpoints('scripted'))[0]?.value, place).toEqual({ next: POLLS })
+  const state = (await broker.checkpoints('stateful'))[0]?.value
+  expect(state, `${place}: what the sink delivered`).toEqual({ values: ALL.filter(value => !isBad(value)) })
+  const letters = valuesOf(await readAll(broker, 'dead', 0))
+  expect(letters, `${place}: dead letters`).toEqual(ALL.filter(isBad))
+  const [position] = await broker.committed('connect-stateful')
+  expect(position!.offset, place).toBeGreaterThan(records.at(-1)!.offset)
+  expect(position!.metadata, place).toBe('')
+}
+
+/** Runs the pipeline, ends its process at file call `at`, and runs it again to the end. True when the call came. */
+async function killedAt(at: number, powerCut: boolean): Promise<boolean> {
+  const disk = new MemoryFiles(new SeededRandom(at))
+  let after = disk
+  let calls = 0
+  let die = () => {}
+  const dead = new Promise<void>(resolve => (die = resolve))
+  const killed = () => calls >= at
+  const files = new FaultyFiles(disk, () => {
+    if (++calls === at && powerCut) after = disk.powerCut()
+    if (!killed()) return
+    die()
+    throw new KtsError('EIO', 'the process is gone')
+  })
+  await live(files, dead).catch(error => {
+    if (!killed()) throw error
+  })
+  const came = killed()
+  calls = Number.POSITIVE_INFINITY
+  await live(after, new Promise(() => {}))
+  const broker = await openAsNewProcess({ files: after })
+  await check(broker, `${powerCut ? 'power cut' : 'kill'} at call ${at}`)
+  await broker.close()
+  return came
+}
+
+test.each([
+  ['a kill', false],
+  ['a power cut', true],
+])(
+  '%s at any file call: records once and whole with their positions; the state, offset and dead letters of the sink together',
+  async (_, powerCut) => {
+    let at = 1
+    for (let missed = 0; missed < 3; at++) if (!(await killedAt(at, powerCut))) missed++
+    expect(at).toBeGreaterThan(50)
+  },
+  120_000,
+)
