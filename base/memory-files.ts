@@ -45,6 +45,7 @@ export class MemoryFiles implements Files {
     this.#root = new MemoryDirectory(2, this.#clock.now())
     this.#disk = {
       turn: () => this.#turn(),
+      checkPower: () => this.#checkPower(),
       sequence: { last: 0 },
       roomBytes: () => this.#roomBytes(),
       modified: (path, file, growth) => {
@@ -152,6 +153,7 @@ export class MemoryFiles implements Files {
   async syncDirectory(path: string): Promise<void> {
     const { taken } = this.#journal
     await this.#turn()
+    this.#checkPower()
     for (const node of this.#journal.sync(this.#directory(path, 'open'), taken)) this.#release(node)
   }
 
@@ -177,6 +179,10 @@ export class MemoryFiles implements Files {
   /** Calls overlap as they do on threads: the order in which they take effect is the seed's. */
   async #turn(): Promise<void> {
     for (let i = randomInt(this.#random, 3); i >= 0; i--) await undefined
+    this.#checkPower()
+  }
+
+  #checkPower(): void {
     if (this.#cut) throw Object.assign(new Error('EIO: the power was cut'), { code: 'EIO' })
   }
 

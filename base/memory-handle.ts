@@ -5,6 +5,8 @@ import { type MemoryFile, statOf, systemError } from './memory-nodes.ts'
 export interface MemoryDisk {
   /** Where other calls get in between; rejects with EIO after a power cut. */
   turn(): Promise<void>
+  /** Throws EIO when the power was cut, between the end of `turn` and its caller's next step too. */
+  checkPower(): void
   /** Numbers the changes of contents, so that a sync knows which came before it. */
   readonly sequence: { last: number }
   roomBytes(): number
@@ -51,6 +53,7 @@ export class MemoryFileHandle implements FileHandle {
     // What is written while this runs is not covered by it.
     const { last } = this.#disk.sequence
     await this.#disk.turn()
+    this.#disk.checkPower()
     this.#file.content.datasync(last)
   }
 
