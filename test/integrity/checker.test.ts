@@ -34,7 +34,7 @@ test('what is lost, altered, repeated or out of order is told', () => {
   object(0, [line(0), line(2), line(1), line(2), `${line(3)}!`, 'foreign'])
   const found = compare()
   expect(found).toMatchObject({ records: 5, lost: 2, altered: 2, reordered: 1, duplicates: 1 })
-  expect(found.examples).toHaveLength(5)
+  expect(found.examples).toHaveLength(6)
 })
 
 test('a missing object is loss, and no objects at all is total loss', () => {

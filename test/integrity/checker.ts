@@ -4,15 +4,15 @@
  */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import type { Findings } from './suite.ts'
 
 const NEWLINE = 10
 const EXAMPLES_MAX = 10
 
-/** Lines begin with `<file> <generation> <number> `, unique in the whole run. */
-const IDENTITY = /^(\S+) (\d+) (\d+) /
+/** Lines begin with `<file> <generation> <number> `, unique in the whole run; a time may stand before it. */
+const IDENTITY = /^(?:\d{4}-\S+ )?(\S+) (\d+) (\d+) /
 
 interface Line {
   /** File and generation: what keeps its order. */
@@ -21,34 +21,39 @@ interface Line {
   readonly identity: string
 }
 
-/** `sources`: the folder of log files, rotated ones included. `objects`: the folder of one topic's objects. */
-export function compareLines(sources: string, objects: string): Findings {
-  const written = new Map<string, string>()
+/**
+ * `sources`: the folder of log files, rotated ones included. `objects`: the folder of one topic's objects, whose lines
+ * `restore` turns into those of the log. Lines of a stream are in order within each folder of objects.
+ */
+export function compareLines(sources: string, objects: string, restore = (line: string) => line): Findings {
+  const sent = new Map<string, string>()
   for (const path of filesBelow(sources)) {
-    for (const line of linesOf(readFileSync(path))) written.set(identityOf(line)?.identity ?? line, line)
+    for (const line of linesOf(readFileSync(path))) sent.set(identityOf(line)?.identity ?? line, line)
   }
   const seen = new Set<string>()
   const newest = new Map<string, number>()
   const examples: string[] = []
-  const found = { records: written.size, lost: 0, altered: 0, reordered: 0, duplicates: 0 }
+  const found = { records: sent.size, lost: 0, altered: 0, reordered: 0, duplicates: 0 }
   const note = (what: keyof typeof found, detail: string) => {
     found[what]++
-    if (what !== 'duplicates' && examples.length < EXAMPLES_MAX) examples.push(`${what}: ${detail}`)
+    if (examples.length < EXAMPLES_MAX) examples.push(`${what}: ${detail}`)
   }
   for (const path of objectsInOrder(objects)) {
-    for (const line of linesOf(contentOf(path))) {
+    for (const written of linesOf(contentOf(path))) {
+      const line = restore(written)
       const id = identityOf(line)
-      if (id === undefined || written.get(id.identity) !== line) note('altered', `${path}: ${printable(line)}`)
-      else if (seen.has(id.identity)) note('duplicates', id.identity)
+      if (id === undefined || sent.get(id.identity) !== line) note('altered', `${path}: ${printable(line)}`)
+      else if (seen.has(id.identity)) note('duplicates', `${path}: ${id.identity}`)
       else {
         seen.add(id.identity)
-        const last = newest.get(id.stream) ?? -1
+        const stream = `${dirname(path)} ${id.stream}`
+        const last = newest.get(stream) ?? -1
         if (id.number < last) note('reordered', `${path}: ${id.identity} behind number ${last}`)
-        newest.set(id.stream, Math.max(last, id.number))
+        newest.set(stream, Math.max(last, id.number))
       }
     }
   }
-  for (const identity of written.keys()) if (!seen.has(identity)) note('lost', identity)
+  for (const identity of sent.keys()) if (!seen.has(identity)) note('lost', identity)
   return { ...found, examples }
 }
 

@@ -46,7 +46,23 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Repor
   const work = join(directory, 'run')
   mkdirSync(work)
   const load = await suite.prepare(work, random)
-  const workerLog = join(directory, 'worker.log')
+  try {
+    const run = await killAndCompare(load, join(directory, 'worker.log'), { ...options, recordsMin }, random)
+    const seconds = Math.round((Date.now() - started) / 1000)
+    if (run.ok) rmSync(directory, { recursive: true })
+    else say(`kept for a look: ${directory}`)
+    return { suite: suite.name, seed, kills, ...run, seconds }
+  } finally {
+    await load.close?.()
+  }
+}
+
+async function killAndCompare(
+  load: Load,
+  workerLog: string,
+  { kills, recordsMin, say }: Required<RunOptions>,
+  random: Random,
+): Promise<Omit<Report, 'suite' | 'seed' | 'kills' | 'seconds'>> {
   // The first start-ups of all are killed too; only then does a worker get to know its sources.
   const early = Math.ceil(kills / 10)
   let ownExits = await killRepeatedly(early, load, workerLog, random, say)
@@ -58,12 +74,11 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Repor
   while (load.written < recordsMin) await load.step()
   await load.finish()
   const { findings, exitCode, exited } = await drain(load, workerLog, say)
-  const promised = findings.lost + findings.altered + findings.reordered === 0
-  const ok = promised && findings.records >= recordsMin && ownExits + exited === 0 && exitCode === 0
-  if (ok) rmSync(directory, { recursive: true })
-  else say(`kept for a look: ${directory}`)
-  const seconds = Math.round((Date.now() - started) / 1000)
-  return { suite: suite.name, seed, kills, ...findings, ownExits: ownExits + exited, exitCode, seconds, ok }
+  ownExits += exited
+  const { lost, altered, reordered, duplicates, half = 0 } = findings
+  const kept = lost + altered + reordered + duplicates + half === 0
+  const ok = kept && findings.records >= recordsMin && ownExits === 0 && exitCode === 0
+  return { ...findings, ownExits, exitCode, ok }
 }
 
 /** How often a worker ended before its kill. */
@@ -86,7 +101,8 @@ async function killRepeatedly(
     }
     // Sometimes the world goes on for a while with no worker there.
     if (randomInt(random, 3) === 0) await stepUntil(load, Date.now() + randomInt(random, 200))
-    if (kill % 10 === 0 || kill === kills) say(`${kill} kills, ${load.written} records written`)
+    if (kill % 10 === 0 || kill === kills)
+      say(`${kill} kills${Number.isFinite(load.written) ? `, ${load.written} records written` : ''}`)
   }
   return ownExits
 }

@@ -19,7 +19,7 @@ interface Log {
 /**
  * Several logs that grow as real ones do: in bursts, now and then by half a line, and rotated by rename, some to a new name
  * each time and some by shifting `.1`, `.2`, … on. Every line carries file, generation, number and a hash over the
- * rest, which holds any bytes but newlines.
+ * rest, which holds any bytes but newlines where lines are not text.
  */
 export class RotatingLogs {
   readonly #directory: string
@@ -30,9 +30,14 @@ export class RotatingLogs {
   rotations = 0
   /** Before, the logs only grow. */
   mayRotate = false
+  readonly #hours: readonly string[]
 
-  /** About one step in `rotateOnceIn` rotates a log. */
-  constructor(directory: string, count: number, rotateOnceIn: number, random: Random) {
+  /**
+   * About one step in `rotateOnceIn` rotates a log. With `hours` (`2026-11-20T14`) every line is text that begins with a
+   * time in one of them.
+   */
+  constructor(directory: string, count: number, rotateOnceIn: number, random: Random, hours: readonly string[] = []) {
+    this.#hours = hours
     this.#directory = directory
     this.#random = random
     this.#rotateOnceIn = rotateOnceIn
@@ -88,11 +93,23 @@ export class RotatingLogs {
   }
 
   #line(log: Log): Buffer {
-    const padding = this.#random.bytes(randomInt(this.#random, PADDING_MAX))
-    for (let i = 0; i < padding.length; i++) if (padding[i] === 10) padding[i] = 32
+    const padding = this.#padding()
     const identity = `${log.name} ${log.generation} ${log.next++} `
     const hash = createHash('sha256').update(identity).update(padding).digest('hex').slice(0, 16)
     this.written++
-    return Buffer.concat([Buffer.from(`${identity}${hash} `), padding, Buffer.from('\n')])
+    return Buffer.concat([Buffer.from(`${this.#time()}${identity}${hash} `), padding, Buffer.from('\n')])
+  }
+
+  #padding(): Buffer {
+    const padding = this.#random.bytes(randomInt(this.#random, PADDING_MAX))
+    if (this.#hours.length > 0) return Buffer.from(padding.toString('base64'))
+    for (let i = 0; i < padding.length; i++) if (padding[i] === 10) padding[i] = 32
+    return padding
+  }
+
+  #time(): string {
+    if (this.#hours.length === 0) return ''
+    const hour = this.#hours[randomInt(this.#random, this.#hours.length)]!
+    return `${hour}:${String(randomInt(this.#random, 60)).padStart(2, '0')}:07+00:00 `
   }
 }

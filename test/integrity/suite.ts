@@ -6,6 +6,8 @@ export interface Suite {
   readonly doc: string
   /** Fewer records than these prove nothing: the run is void. */
   readonly recordsMin: number
+  /** Why it cannot run here; undefined: it can. */
+  missing?(): Promise<string | undefined>
   /** Lays out an empty directory: the YAML file and what it reads. */
   prepare(directory: string, random: Random): Promise<Load>
 }
@@ -14,7 +16,7 @@ export interface Suite {
 export interface Load {
   /** The YAML file for `kts-connect start`. */
   readonly config: string
-  /** Records written so far. */
+  /** Records written so far; infinite where the worker itself makes them. */
   readonly written: number
   /** Writes a little more, as the outside world does whether or not the worker runs. */
   step(): Promise<void>
@@ -27,9 +29,11 @@ export interface Load {
   finish(): Promise<void>
   /** Compares what went in with what came out, as both stand now. */
   check(): Promise<Findings>
+  /** Ends what was started beside the worker. */
+  close?(): Promise<void>
 }
 
-/** Zeros but for `records` and `duplicates` are what was promised. */
+/** Zeros but for `records` are what was promised. */
 export interface Findings {
   /** Records that went in. */
   readonly records: number
@@ -37,10 +41,12 @@ export interface Findings {
   readonly lost: number
   /** Came out and did not go in that way. */
   readonly altered: number
-  /** Came out behind a later record of the same source, repeats removed by first occurrence. */
+  /** Came out behind a later record of the same source. */
   readonly reordered: number
   /** Came out again. */
   readonly duplicates: number
+  /** Transactions that came out in part; undefined where there are none. */
+  readonly half?: number
   /** The first few of whatever is wrong, in words. */
   readonly examples: readonly string[]
 }

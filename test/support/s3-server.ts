@@ -14,6 +14,8 @@ export interface S3Server {
   readonly region: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** Kills it and starts it again on the same port over the same data; undefined: it is not ours to kill. */
+  readonly crash?: () => Promise<void>
   stop(): Promise<void>
 }
 
@@ -105,31 +107,40 @@ async function start(program: Program): Promise<S3Server> {
   const port = await freePort()
   const accessKeyId = 'kts-test'
   const secretAccessKey = randomBytes(12).toString('hex')
-  const child = spawn(program.path, argumentsOf(program, folder, port), {
-    stdio: 'ignore',
-    env: {
-      ...process.env,
-      ROOT_ACCESS_KEY: accessKeyId,
-      ROOT_SECRET_KEY: secretAccessKey,
-      MINIO_ROOT_USER: accessKeyId,
-      MINIO_ROOT_PASSWORD: secretAccessKey,
-    },
-  })
-  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
   const endpoint = `http://127.0.0.1:${port}`
-  await answers(endpoint, () => child.exitCode !== null)
+  const keys = {
+    ROOT_ACCESS_KEY: accessKeyId,
+    ROOT_SECRET_KEY: secretAccessKey,
+    MINIO_ROOT_USER: accessKeyId,
+    MINIO_ROOT_PASSWORD: secretAccessKey,
+  }
+  const run = async () => {
+    const child = spawn(program.path, argumentsOf(program, folder, port), {
+      stdio: 'ignore',
+      env: { ...process.env, ...keys },
+    })
+    const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
+    await answers(endpoint, () => child.exitCode !== null)
+    return { child, exited }
+  }
+  let running = await run()
+  const kill = () => running.child.kill('SIGKILL')
+  process.once('exit', kill)
   return {
     name: program.name,
     endpoint,
     region: 'us-east-1',
     accessKeyId,
     secretAccessKey,
+    async crash() {
+      kill()
+      await running.exited
+      running = await run()
+    },
     async stop() {
       process.off('exit', kill)
-      child.kill('SIGTERM')
-      await exited
+      running.child.kill('SIGTERM')
+      await running.exited
       rmSync(folder, { recursive: true, force: true })
     },
   }
@@ -138,7 +149,7 @@ async function start(program: Program): Promise<S3Server> {
 function argumentsOf({ name }: Program, folder: string, port: number): string[] {
   const address = `127.0.0.1:${port}`
   if (name === 'minio') return ['server', '--quiet', '--address', address, folder]
-  mkdirSync(join(folder, 'store'))
+  mkdirSync(join(folder, 'store'), { recursive: true })
   return ['--port', address, '--region', 'us-east-1', '--quiet', 'posix', join(folder, 'store')]
 }
 
