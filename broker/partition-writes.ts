@@ -40,13 +40,16 @@ export class PartitionWrites {
     this.#aborted = aborted
   }
 
+  /** As Partition.check. */
+  check(records: PackedRecords): void {
+    const { maxMessageBytes, compacts } = this.#settings()
+    checkRecordSizes(records, maxMessageBytes, this.#place)
+    if (compacts) checkKeys(records, this.#place)
+  }
+
   /** As Partition.append. */
   async append(records: readonly PackedRecords[], options: AppendOptions): Promise<Appended> {
-    const { maxMessageBytes, compacts } = this.#settings()
-    for (const one of records) {
-      checkRecordSizes(one, maxMessageBytes, this.#place)
-      if (compacts) checkKeys(one, this.#place)
-    }
+    for (const one of records) this.check(one)
     if (options.producer !== undefined) {
       this.#producers.checkEpoch(options.producer)
       this.#producers.checkTransaction(options.producer, true)

@@ -138,10 +138,6 @@ export class Partition implements PartitionLog {
     return this.#writer.bytesAppended
   }
 
-  get maxMessageBytes(): number {
-    return this.#settings.maxMessageBytes
-  }
-
   segments(): readonly SegmentInfo[] {
     return this.#segments.map(segment => ({
       baseOffset: segment.baseOffset,
@@ -177,6 +173,11 @@ export class Partition implements PartitionLog {
     const { clock, producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = this.#parts
     this.#producers.expire(clock.now(), producerIdExpirationMs)
     return new Set(this.#producers.all().flatMap(({ batches }) => batches.at(-1)?.lastOffset ?? []))
+  }
+
+  /** Throws what an append refuses these records for: MESSAGE_TOO_LARGE, INVALID_RECORD; `details.record` is the first. */
+  check(records: PackedRecords): void {
+    this.#writes.check(records)
   }
 
   /**

@@ -7,7 +7,8 @@ export interface TransactionPartition {
   readonly partition: number
   readonly nextOffset: number
   readonly recoveryPoint: number
-  readonly maxMessageBytes: number
+  /** Throws what an append refuses these records for. */
+  check(records: PackedRecords): void
   append(
     records: readonly PackedRecords[],
     options?: { readonly producer?: Producer; readonly codec?: CodecName },

@@ -1,7 +1,6 @@
 import { assert, type Clock, type CodecName, type PackedRecords } from '../base/index.ts'
-import { checkRecordSizes } from './batch-writer.ts'
 import { checkpointRecords } from './checkpoints.ts'
-import { type GroupMembers, partitionKey } from './group-members.ts'
+import type { GroupMembers } from './group-members.ts'
 import { offsetRecords } from './groups.ts'
 import type { KeyedState, WrittenState } from './keyed-state.ts'
 import type { Checkpoint, GroupMember, GroupOffset, Transaction } from './port.ts'
@@ -84,7 +83,7 @@ export class OpenTransaction implements Transaction {
     this.#check()
     const { target } = this.#parts
     const to = target.writable(topic, partition)
-    checkRecordSizes(records, to.maxMessageBytes, partitionKey(topic, partition))
+    to.check(records)
     if (records.count === 0) return
     this.#begin()
     ;(this.#parts.transactional ? this.#touched : this.#plain).add(to)
