@@ -17,15 +17,15 @@ import {
   batchSize,
   sequenceAfter,
 } from './batch.ts'
+import { readMarker } from './batch-marker.ts'
 import { batchRecords } from './batch-records.ts'
 import { FileCache } from './file-cache.ts'
 import { openLogFile, readAbortedEntries, readOffsetEntries, readTimeEntries } from './log-inspection-files.ts'
 import type { PartitionFolder } from './log-inspection-folders.ts'
 import { type DecodedRecord, decodeInternal } from './log-inspection-records.ts'
 import { type BadBytes, walkSegment } from './log-inspection-walk.ts'
-import type { AbortedTransaction, ProducerState } from './producers.ts'
 import { decodeSnapshot } from './producer-snapshot.ts'
-import { readMarker } from './batch-marker.ts'
+import type { AbortedTransaction, ProducerState } from './producers.ts'
 import type { Store } from './store.ts'
 
 /** A batch's header in the words of Kafka's DumpLogSegments. */

@@ -15,6 +15,7 @@ export function buildProgram(): Command {
     .addHelpText('after', TOUR)
   addPipelineCommands(program)
   addLookCommands(program)
+  addLogCommands(program)
   return program
 }
 
@@ -118,6 +119,32 @@ function addLookCommands(program: Command): void {
     .option('--key-separator <text>', 'what stands before the first of these is the key')
     .addHelpText('after', `${examples(...PRODUCE)}${STOPPED}`)
     .action(async (topic, options) => (await import('./commands/produce.ts')).produce(topic, options))
+}
+
+function addLogCommands(program: Command): void {
+  const log = program.command('log').description("look into a log's files without a worker, and mend them")
+  log
+    .command('dump')
+    .description("print batches and indexes as Kafka's DumpLogSegments does")
+    .argument('<dir>', 'data directory, or the folder of one partition; also one that Kafka wrote', folder)
+    .option('--deep', 'records too; those of internal topics are decoded')
+    .option('--json', 'a JSON object per line')
+    .addHelpText('after', examples('log dump .kts-connect/nginx.access-0 --deep', 'log dump /var/lib/kafka/orders-0'))
+    .action(async (dir, options) => (await import('./commands/log.ts')).dumpLog(dir, options))
+  log
+    .command('verify')
+    .description('hold everything in a log against each other; exits with 1 when something is wrong')
+    .argument('<dir>', 'data directory, or the folder of one partition; also one that Kafka wrote', folder)
+    .option('--json', 'as JSON')
+    .addHelpText('after', examples('log verify .kts-connect', 'log verify .kts-connect/nginx.access-0 --json'))
+    .action(async (dir, options) => (await import('./commands/log.ts')).checkLog(dir, options))
+  log
+    .command('repair')
+    .description('make a damaged log readable again; without --yes, only say what would be done')
+    .argument('<dir>', 'data directory, or the folder of one partition', folder)
+    .option('--yes', 'do it; damaged files are copied aside first')
+    .addHelpText('after', examples('log repair .kts-connect', 'log repair .kts-connect --yes'))
+    .action(async (dir, options) => (await import('./commands/log.ts')).mendLog(dir, options))
 }
 
 const CONSUME = [
