@@ -286,7 +286,7 @@ class Embedded implements EmbeddedBroker {
   }
 
   async holdFor(consumers: readonly Consumer[]): Promise<void> {
-    this.#housekeeping.holdFor(consumers)
+    this.#housekeeping.retention.holdFor(consumers)
   }
 
   acceptsAppends(): boolean {
@@ -339,7 +339,13 @@ class Embedded implements EmbeddedBroker {
       offsets: this.#states.offsets.view,
       reserveBytes: options['log.disk.reserve.bytes'],
       retentionCheckMs: options['log.retention.check.interval.ms'],
+      cleaner: {
+        backoffMs: options['log.cleaner.backoff.ms'],
+        mapBytesMax: options['log.cleaner.dedupe.buffer.size'],
+        bytesPerSecond: options['log.cleaner.io.max.bytes.per.second'],
+      },
       snapshot: () => this.#states.snapshot(),
+      beforeCompaction: () => this.#states.beforeCompaction(),
     })
   }
 

@@ -1,17 +1,17 @@
 import { type Clock, errorCode, type Files, type Logger, sleep } from '../base/index.ts'
-import { wants } from './group-assignment.ts'
-import { partitionKey } from './group-members.ts'
+import { Cleaner } from './cleaner.ts'
 import type { GroupOffsets } from './groups.ts'
 import { type PartitionOffset, writeOffsetCheckpoint } from './offset-checkpoint.ts'
 import type { Partition } from './partition.ts'
-import type { Consumer } from './port.ts'
-import { decideRetention } from './retention.ts'
 import { RetentionClock } from './retention-clock.ts'
-import type { Topic, TopicStore } from './topic-store.ts'
+import { RetentionPass } from './retention-pass.ts'
+import type { TopicStore } from './topic-store.ts'
 
 const TICK_MS = 1000
 const RECOVERY_POINTS_MS = 60_000
 const RECOVERY_POINTS_BYTES = 64 << 20
+/** What a start may have to read of a partition whose producers were not written down lately. */
+const SNAPSHOT_BYTES = 4 << 20
 
 export interface HousekeepingParts {
   readonly directory: string
@@ -22,17 +22,30 @@ export interface HousekeepingParts {
   readonly offsets: GroupOffsets
   readonly reserveBytes: number
   readonly retentionCheckMs: number
+  readonly cleaner: {
+    readonly backoffMs: number
+    readonly mapBytesMax: number
+    /** -1: no limit. */
+    readonly bytesPerSecond: number
+  }
   /** Writes the snapshots of the internal topics. */
   readonly snapshot: () => Promise<unknown>
+  /** Likewise, and rejects where that failed: compaction takes away what a start would need without them. */
+  readonly beforeCompaction: () => Promise<void>
 }
 
-/** What is done beside reading and writing: room on the disk, retention, recovery points. One thing at a time. */
+/**
+ * What is done beside reading and writing: room on the disk, retention and recovery points, one thing at a time, and
+ * compaction beside them.
+ */
 export class Housekeeping {
   readonly #parts: HousekeepingParts
-  readonly #retentionClock: RetentionClock
+  readonly retention: RetentionPass
   readonly #stop = new AbortController()
-  /** Undefined until the worker has named its sinks: before that nothing may be deleted. */
-  #consumers: readonly Consumer[] | undefined
+  /** Bytes that had been appended to a partition when its producers were written down. */
+  readonly #snapshotAt = new WeakMap<Partition, number>()
+  #retentionClock: RetentionClock
+  #cleaner: Cleaner | undefined
   #hasRoom = true
   #running: Promise<void> | undefined
   #pointsWritten: Promise<void> = Promise.resolve()
@@ -44,6 +57,8 @@ export class Housekeeping {
     this.#parts = parts
     this.#retentionClock = new RetentionClock(parts.clock)
     this.#recoveryAt = parts.clock.monotonic() + RECOVERY_POINTS_MS
+    const { logger, topics, offsets } = parts
+    this.retention = new RetentionPass({ logger, topics, offsets, now: () => this.#retentionClock.now() })
   }
 
   /** False below the reserve, and from a full disk until there is room again. */
@@ -51,18 +66,18 @@ export class Housekeeping {
     return this.#hasRoom
   }
 
-  /** Replaces the set of consumers that retention waits for. */
-  holdFor(consumers: readonly Consumer[]): void {
-    this.#consumers = [...consumers]
-  }
-
   async start(): Promise<void> {
+    const { clock, files } = this.#parts
+    this.#retentionClock = await RetentionClock.open(clock, files, this.#clockPath)
     await this.#lookForRoom()
+    this.#cleaner = await this.#openCleaner()
+    this.#cleaner.start()
     this.#running = this.#run()
   }
 
   async stop(): Promise<void> {
     this.#stop.abort()
+    await this.#cleaner?.stop()
     await this.#running
   }
 
@@ -87,6 +102,44 @@ export class Housekeeping {
         points.push({ topic: name, partition, offset: recoveryPoint })
     }
     await writeOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`, points)
+    await topics.writeLogStarts()
+    await this.#retentionClock.save(files, this.#clockPath)
+  }
+
+  /** Without these a start would read from the last full segment on to know the producers. */
+  async #snapshotProducers(bytesMin: number): Promise<void> {
+    for (const { partitions } of this.#parts.topics.all()) {
+      for (const partition of partitions) {
+        const { bytesAppended } = partition
+        if (bytesAppended - (this.#snapshotAt.get(partition) ?? 0) < bytesMin) continue
+        // It only makes a start slower, and who writes is told what is wrong with the partition.
+        await partition.snapshotProducers().catch(() => undefined)
+        this.#snapshotAt.set(partition, bytesAppended)
+      }
+    }
+  }
+
+  #openCleaner(): Promise<Cleaner> {
+    const { directory, files, clock, logger, topics, cleaner, beforeCompaction } = this.#parts
+    const { backoffMs, mapBytesMax, bytesPerSecond } = cleaner
+    return Cleaner.open({
+      directory,
+      files,
+      clock,
+      logger,
+      cache: topics.cache,
+      topics,
+      mapBytesMax,
+      bytesPerSecond: bytesPerSecond < 0 ? Number.POSITIVE_INFINITY : bytesPerSecond,
+      backoffMs,
+      now: () => this.#retentionClock.now(),
+      heldAt: (topic, partition) => this.retention.heldAt(topic, partition),
+      beforeInternal: beforeCompaction,
+    })
+  }
+
+  get #clockPath(): string {
+    return `${this.#parts.directory}/meta/retention-clock`
   }
 
   async #run(): Promise<void> {
@@ -105,12 +158,13 @@ export class Housekeeping {
     await this.#lookForRoom()
     this.#retentionClock.now()
     const now = clock.monotonic()
-    if (this.#consumers !== undefined && now >= this.#retentionAt) {
+    if (this.retention.isReady && now >= this.#retentionAt) {
       this.#retentionAt = now + retentionCheckMs
-      for (const topic of topics.all()) if (!topic.internal) await this.#retain(topic, this.#consumers)
+      await this.retention.run()
     }
     const written = topics.all().reduce((sum, t) => sum + t.partitions.reduce((s, p) => s + p.bytesAppended, 0), 0)
     if (now < this.#recoveryAt && written - this.#recoveredBytes < RECOVERY_POINTS_BYTES) return
+    await this.#snapshotProducers(now < this.#recoveryAt ? SNAPSHOT_BYTES : 1)
     this.#recoveryAt = now + RECOVERY_POINTS_MS
     this.#recoveredBytes = written
     await this.writeRecoveryPoints()
@@ -127,31 +181,5 @@ export class Housekeeping {
       else logger.warn(facts, 'the disk is below log.disk.reserve.bytes: sources pause until there is room')
     }
     this.#hasRoom = hasRoom
-  }
-
-  async #retain(topic: Topic, consumers: readonly Consumer[]): Promise<void> {
-    const groups = consumers.filter(c => wants(c, topic)).map(c => c.group)
-    for (const partition of topic.partitions) await this.#retainPartition(topic, partition, groups)
-  }
-
-  async #retainPartition(topic: Topic, partition: Partition, groups: readonly string[]): Promise<void> {
-    const { logger, offsets } = this.#parts
-    const place = partitionKey(topic.name, partition.partition)
-    // A group that has never committed may yet want everything.
-    const heldAt = Math.min(...groups.map(g => offsets.offset(g, topic.name, partition.partition) ?? 0))
-    const { deleteBefore, unconsumed } = decideRetention(
-      partition.segments(),
-      topic.settings,
-      heldAt,
-      this.#retentionClock.now(),
-    )
-    if (deleteBefore <= partition.logStartOffset) return
-    if (unconsumed !== undefined)
-      logger.error(
-        { partition: place, ...unconsumed, groups },
-        'retention deletes records that a sink has not committed (retention.unconsumed: delete)',
-      )
-    await partition.deleteBefore(deleteBefore)
-    logger.info({ partition: place, logStartOffset: partition.logStartOffset }, 'old segments deleted')
   }
 }

@@ -1,21 +1,28 @@
-import type { Clock } from '../base/index.ts'
+import { type Clock, type Files, readWhole, writeWhole } from '../base/index.ts'
 
 /** How much faster than a second per second the time may run after the wall clock jumped ahead. */
 const CATCH_UP = 2
 
 /**
- * The time that retention counts in. It follows the wall clock, but a jump ahead (a wrong date set by hand, a bad time
- * server) is followed only at twice the pace of real time: who sets a clock ten years on does not delete ten years of
- * records, and after a suspended night the deletions are merely late. A jump back is followed at once.
+ * The time that retention and compaction count in. It follows the wall clock, but a jump ahead (a wrong date set by hand, a
+ * bad time server) is followed only at twice the pace of real time: who sets a clock ten years on does not delete ten years
+ * of records, and after a suspended night the deletions are merely late. A jump back is followed at once. The time is kept
+ * in a file, so that a restart under the wrong date is no different.
  */
 export class RetentionClock {
   readonly #clock: Clock
   #time: number
   #at: number
 
-  constructor(clock: Clock) {
+  /** Goes on from what `save` wrote; where there is nothing, from now. */
+  static async open(clock: Clock, files: Files, path: string): Promise<RetentionClock> {
+    const text = (await readWhole(files, path))?.toString('latin1') ?? ''
+    return new RetentionClock(clock, /^\d{1,16}\n$/.test(text) ? Number(text) : undefined)
+  }
+
+  constructor(clock: Clock, since = clock.now()) {
     this.#clock = clock
-    this.#time = clock.now()
+    this.#time = Math.min(since, clock.now())
     this.#at = clock.monotonic()
   }
 
@@ -24,5 +31,9 @@ export class RetentionClock {
     this.#time = Math.min(this.#clock.now(), this.#time + Math.ceil((at - this.#at) * CATCH_UP))
     this.#at = at
     return this.#time
+  }
+
+  async save(files: Files, path: string): Promise<void> {
+    await writeWhole(files, path, Buffer.from(`${this.now()}\n`))
   }
 }

@@ -11,6 +11,8 @@ export interface RetentionSegment {
 }
 
 export interface RetentionPolicy {
+  /** False for a topic that is only compacted: it has no retention. */
+  readonly deletes: boolean
   readonly retentionMs: number
   readonly retentionBytes: number
   readonly retentionUnconsumed: 'hold' | 'delete'
@@ -21,12 +23,14 @@ export interface RetentionDecision {
   readonly deleteBefore: number
   /** Records in [from, to) go although a held consumer has not committed them; only where the topic says `delete`. */
   readonly unconsumed: { readonly from: number; readonly to: number } | undefined
+  /** The last segment goes too once another takes the appends. */
+  readonly rollFirst: boolean
 }
 
 /**
  * Which of a partition's segments go: from the oldest on, as long as each is too old or the partition too large. `heldAt`
- * is the lowest position of the consumers that are to be waited for; Infinity when there are none. The last segment is
- * never chosen: it takes the appends, and rolls when it is old.
+ * is the lowest position of the consumers that are to be waited for; Infinity when there are none. The last segment takes
+ * the appends: it goes only by age, and another one has to be there first.
  */
 export function decideRetention(
   segments: readonly RetentionSegment[],
@@ -37,16 +41,21 @@ export function decideRetention(
   let bytes = segments.reduce((sum, s) => sum + s.sizeBytes, 0)
   const start = segments[0]?.baseOffset ?? 0
   let deleteBefore = start
-  for (const segment of segments.slice(0, -1)) {
+  let rollFirst = false
+  for (const segment of policy.deletes ? segments : []) {
+    const isLast = segment === segments.at(-1)
     // Record times alone would delete at once what arrives late, and a clock that jumps back makes neither old.
     const newest = Math.max(segment.timestampMax, segment.appendedAt)
     const tooOld = policy.retentionMs >= 0 && now - newest > policy.retentionMs
     const tooLarge = policy.retentionBytes >= 0 && bytes - segment.sizeBytes >= policy.retentionBytes
-    if (!tooOld && !tooLarge) break
+    if (!tooOld && (!tooLarge || isLast)) break
     if (policy.retentionUnconsumed === 'hold' && segment.nextOffset > heldAt) break
+    if (isLast && segment.sizeBytes === 0) break
+    rollFirst = isLast
     deleteBefore = segment.nextOffset
     bytes -= segment.sizeBytes
   }
   const lostFrom = Math.max(start, heldAt)
-  return { deleteBefore, unconsumed: lostFrom < deleteBefore ? { from: lostFrom, to: deleteBefore } : undefined }
+  const unconsumed = lostFrom < deleteBefore ? { from: lostFrom, to: deleteBefore } : undefined
+  return { deleteBefore, unconsumed, rollFirst }
 }

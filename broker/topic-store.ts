@@ -1,9 +1,11 @@
 import { type Clock, type Files, KtsError, type Logger, type Random, randomId } from '../base/index.ts'
 import type { FileCache } from './file-cache.ts'
 import { type PartitionId, partitionKey } from './group-members.ts'
+import { type PartitionOffset, readOffsetCheckpoint, writeOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Partition } from './partition.ts'
 import type { TopicDescription, TopicSpec } from './port.ts'
 import type { ReadAhead } from './read-ahead.ts'
+import { outOfRange } from './reader.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
 import { checkTopicName } from './topic-name.ts'
 import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
@@ -44,6 +46,9 @@ export interface Topic {
 export class TopicStore {
   readonly #parts: TopicStoreParts
   readonly #topics = new Map<string, Topic>()
+  /** By partition key, where records below were deleted on request. */
+  #logStarts: ReadonlyMap<string, number> = new Map()
+  #logStartsWritten = '[]'
   /** While topics are opened: what the transaction log knows of them. */
   #durableEnd: DurableEnds | undefined
   /** Changes come one at a time: each writes the list of topics as a whole. */
@@ -85,6 +90,10 @@ export class TopicStore {
     return this.#topics.get(partition.topic)?.partitions[partition.partition] === partition
   }
 
+  get cache(): FileCache {
+    return this.#parts.cache
+  }
+
   /** Where the partition lies. */
   folderOf(partition: Partition): string {
     return this.#folder(partition)
@@ -100,9 +109,30 @@ export class TopicStore {
 
   /** Creates what is missing and applies changed settings. Rejects with INVALID_TOPIC, INVALID_CONFIG. */
   ensure(spec: TopicSpec): Promise<Topic> {
-    const change = this.#changing.then(() => this.#ensure(spec))
-    this.#changing = change.catch(() => undefined)
-    return change
+    return this.#change(() => this.#ensure(spec))
+  }
+
+  /**
+   * Deletes the records below `offset` (-1: all that are readable) and answers the new start. Rejects with
+   * UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, OFFSET_OUT_OF_RANGE.
+   */
+  deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    return this.#change(async () => {
+      const log = this.writable(topic, partition)
+      const start = offset === -1 ? log.highWatermark : offset
+      const raised = Math.max(start, log.logStartOffset)
+      if (start > log.highWatermark || start < 0)
+        throw outOfRange(topic, partition, start, log.logStartOffset, log.highWatermark)
+      // Durable first: what somebody was told is gone does not come back.
+      await this.#writeLogStarts(new Map([[partitionKey(topic, partition), raised]]))
+      await log.raiseStart(raised)
+      return log.deleteBefore(raised)
+    })
+  }
+
+  /** Kafka's log-start-offset-checkpoint: where partitions begin within a segment. */
+  writeLogStarts(): Promise<void> {
+    return this.#change(() => this.#writeLogStarts(new Map()))
   }
 
   /** Waits for a change under way, then closes every partition; rejects with the first failure after trying all. */
@@ -120,6 +150,8 @@ export class TopicStore {
 
   async #open(): Promise<void> {
     const { files, directory, logger, internal, first } = this.#parts
+    this.#logStarts = (await readOffsetCheckpoint(files, this.#logStartsPath)) ?? new Map()
+    if (this.#logStarts.size > 0) this.#logStartsWritten = 'as found'
     const known = await readTopics(files, this.#registryPath)
     const entries = known ?? (await findTopics(files, directory))
     if (known === undefined && entries.size > 0)
@@ -144,6 +176,26 @@ export class TopicStore {
     const topic = { name, internal: internal.has(name), entry, settings, partitions }
     this.#topics.set(name, topic)
     return topic
+  }
+
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const change = this.#changing.then(work)
+    this.#changing = change.catch(() => undefined)
+    return change
+  }
+
+  async #writeLogStarts(raised: ReadonlyMap<string, number>): Promise<void> {
+    const starts: PartitionOffset[] = []
+    for (const { name, partitions } of this.#topics.values()) {
+      for (const log of partitions) {
+        const offset = raised.get(partitionKey(name, log.partition)) ?? log.logStartOffset
+        if (offset > log.segments()[0]!.baseOffset) starts.push({ topic: name, partition: log.partition, offset })
+      }
+    }
+    const text = JSON.stringify(starts)
+    if (text === this.#logStartsWritten) return
+    await writeOffsetCheckpoint(this.#parts.files, this.#logStartsPath, starts)
+    this.#logStartsWritten = text
   }
 
   async #ensure(spec: TopicSpec): Promise<Topic> {
@@ -237,6 +289,7 @@ export class TopicStore {
       acknowledgedEnd: this.#durableEnd === undefined ? undefined : Math.max(recoveryPoint, durableEnd),
       clean,
       checkCrcs,
+      startOffset: this.#logStarts.get(partitionKey(id.topic, id.partition)),
     })
   }
 
@@ -256,6 +309,10 @@ export class TopicStore {
 
   #folder({ topic, partition }: PartitionId): string {
     return `${this.#parts.directory}/${partitionKey(topic, partition)}`
+  }
+
+  get #logStartsPath(): string {
+    return `${this.#parts.directory}/log-start-offset-checkpoint`
   }
 
   get #registryPath(): string {

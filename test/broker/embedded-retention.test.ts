@@ -104,6 +104,26 @@ describe('retention in the embedded engine', () => {
     expect(await start()).toBe(0)
   })
 
+  test('deletes nothing early when it is started again under a clock ten years on', async () => {
+    await fill(CONFIGS)
+    await broker.close()
+    clock.jump(clock.now() + 87_600 * HOUR)
+    broker = await openAsNewProcess({ files, clock })
+    await broker.holdFor([])
+    await pass(HOUR / 10)
+    expect(await start()).toBe(0)
+  })
+
+  test('an idle topic becomes empty: its last segment goes as well', async () => {
+    await fill({ ...CONFIGS, 'segment.bytes': '1000000' })
+    await broker.holdFor([])
+    await pass(3 * HOUR)
+    const { logStartOffset, highWatermark, bytes } = await broker.partition('t', 0)
+    expect({ logStartOffset, bytes }).toEqual({ logStartOffset: highWatermark, bytes: 0 })
+    await write(broker, 't', 0, lines('more'))
+    expect((await broker.partition('t', 0)).logStartOffset).toBe(highWatermark)
+  })
+
   test('keeps records of long ago that arrived just now', async () => {
     await broker.ensureTopic({ name: 't', configs: { ...CONFIGS, 'segment.ms': String(1000 * HOUR) } })
     await broker.holdFor([])

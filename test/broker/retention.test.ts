@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { ManualClock } from '../../base/index.ts'
+import { ManualClock, SeededRandom } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
 import { decideRetention, type RetentionPolicy, type RetentionSegment } from '../../broker/retention.ts'
 import { RetentionClock } from '../../broker/retention-clock.ts'
 
 const DAY = 86_400_000
 const NOW = 1_700_000_000_000
-const WEEK: RetentionPolicy = { retentionMs: 7 * DAY, retentionBytes: -1, retentionUnconsumed: 'hold' }
+const WEEK: RetentionPolicy = { deletes: true, retentionMs: 7 * DAY, retentionBytes: -1, retentionUnconsumed: 'hold' }
 
 /** Ten records and 1000 bytes each, oldest first, one day apart, the last of them today. */
 function days(count: number): RetentionSegment[] {
@@ -21,6 +22,7 @@ describe('retention', () => {
     expect(decideRetention(days(10), WEEK, Number.POSITIVE_INFINITY, NOW)).toEqual({
       deleteBefore: 20,
       unconsumed: undefined,
+      rollFirst: false,
     })
   })
 
@@ -36,12 +38,15 @@ describe('retention', () => {
 
   test('stops at the first segment a consumer has not committed whole', () => {
     expect(decideRetention(days(10), WEEK, 15, NOW).deleteBefore).toBe(10)
-    expect(decideRetention(days(10), WEEK, 0, NOW)).toEqual({ deleteBefore: 0, unconsumed: undefined })
+    expect(decideRetention(days(10), WEEK, 0, NOW)).toMatchObject({ deleteBefore: 0, unconsumed: undefined })
   })
 
   test('that may delete the unconsumed says which', () => {
     const policy: RetentionPolicy = { ...WEEK, retentionUnconsumed: 'delete' }
-    expect(decideRetention(days(10), policy, 15, NOW)).toEqual({ deleteBefore: 20, unconsumed: { from: 15, to: 20 } })
+    expect(decideRetention(days(10), policy, 15, NOW)).toMatchObject({
+      deleteBefore: 20,
+      unconsumed: { from: 15, to: 20 },
+    })
     expect(decideRetention(days(10), policy, 20, NOW).unconsumed).toBeUndefined()
   })
 
@@ -50,9 +55,31 @@ describe('retention', () => {
     expect(decideRetention(arrived, WEEK, Number.POSITIVE_INFINITY, NOW).deleteBefore).toBe(0)
   })
 
-  test('never takes the last segment, which appends go to', () => {
-    expect(decideRetention(days(3), WEEK, Number.POSITIVE_INFINITY, NOW + 1000 * DAY).deleteBefore).toBe(20)
-    expect(decideRetention([], WEEK, Number.POSITIVE_INFINITY, NOW)).toEqual({ deleteBefore: 0, unconsumed: undefined })
+  test('takes the last segment by age once another can take the appends, and never by size', () => {
+    const later = NOW + 1000 * DAY
+    expect(decideRetention(days(3), WEEK, Number.POSITIVE_INFINITY, later)).toMatchObject({
+      deleteBefore: 30,
+      rollFirst: true,
+    })
+    const empty = days(3).map((s, i) => (i < 2 ? s : { ...s, nextOffset: 20, sizeBytes: 0 }))
+    expect(decideRetention(empty, WEEK, Number.POSITIVE_INFINITY, later)).toMatchObject({
+      deleteBefore: 20,
+      rollFirst: false,
+    })
+    const small: RetentionPolicy = { ...WEEK, retentionMs: -1, retentionBytes: 0 }
+    expect(decideRetention(days(3), small, Number.POSITIVE_INFINITY, NOW)).toMatchObject({
+      deleteBefore: 20,
+      rollFirst: false,
+    })
+    expect(decideRetention([], WEEK, Number.POSITIVE_INFINITY, NOW)).toMatchObject({
+      deleteBefore: 0,
+      unconsumed: undefined,
+    })
+  })
+
+  test('is not for a topic that is only compacted', () => {
+    const policy: RetentionPolicy = { ...WEEK, deletes: false, retentionBytes: 0 }
+    expect(decideRetention(days(10), policy, Number.POSITIVE_INFINITY, NOW).deleteBefore).toBe(0)
   })
 
   test('a clock a day back deletes nothing early', () => {
@@ -86,5 +113,18 @@ describe('the time of retention', () => {
     clock.jump(NOW + DAY / 2)
     await clock.advance(DAY)
     expect(time.now()).toBe(clock.now())
+  })
+
+  test('does not believe the jump after a restart either', async () => {
+    const clock = new ManualClock(NOW)
+    const files = new MemoryFiles(new SeededRandom(1), { clock })
+    const first = await RetentionClock.open(clock, files, '/retention-clock')
+    expect(first.now()).toBe(NOW)
+    await first.save(files, '/retention-clock')
+    clock.jump(NOW + 3650 * DAY)
+    const second = await RetentionClock.open(clock, files, '/retention-clock')
+    expect(second.now()).toBe(NOW)
+    await second.save(files, '/retention-clock')
+    expect((await RetentionClock.open(clock, files, '/retention-clock')).now()).toBe(NOW)
   })
 })
