@@ -53,8 +53,9 @@ export interface SourceTask {
   poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'>
   /**
    * All polls up to and including the one that carried this checkpoint are durable: upstream may be released, and the
-   * bytes of their packed parts may be used again. The objects are those of the polls. Must tolerate repeats. An abort is
-   * never told: the task is closed and reopened from the committed checkpoint.
+   * bytes of their packed parts may be used again. The objects are those of the polls. Must tolerate repeats. A
+   * failure is never told: the task is closed and reopened from the committed checkpoint. Of a transaction that the task
+   * itself aborted its positions are told, once they are committed.
    */
   committed?(checkpoints: readonly SourceCheckpoint[]): void | Promise<void>
   close(): Promise<void>

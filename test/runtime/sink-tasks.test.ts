@@ -3,6 +3,7 @@ import { KtsError, nodeFiles, SeededRandom, silentLogger, systemClock } from '..
 import type { ReaderEvent } from '../../broker/index.ts'
 import { defineOptions, defineSink, type SinkConnector, type SinkTask } from '../../runtime/api/index.ts'
 import type { SinkConfig, SourceConfig } from '../../runtime/config/types.ts'
+import { SinkTransactions } from '../../runtime/sink-transactions.ts'
 import { Worker } from '../../runtime/worker.ts'
 import { lines, NEVER, subscription, until, write } from '../support/broker-drivers.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
@@ -110,4 +111,49 @@ test('dead letters do not pile up until the next commit is due', async () => {
   )
   await expect.poll(async () => (await broker.partition('dead', 0)).highWatermark).toBeGreaterThanOrEqual(8)
   await worker.stop()
+})
+
+test('state that a task saved at once is replaced by the commit that takes it back', async () => {
+  const broker = new MemoryBroker()
+  const sink = collectingSink('planning')
+  let planned: unknown
+  const connector = defineSink({
+    ...sink.connector,
+    options: defineOptions({}),
+    async open(options, context) {
+      const task = await sink.connector.open(options as never, context)
+      return {
+        ...task,
+        async put(batches) {
+          const { topic, partition } = batches[0]!
+          await context.saveState([{ topic, partition, state: { plan: 'upload' } }])
+          planned = (await broker.checkpoints('planning'))[0]?.value
+          await task.put(batches)
+        },
+        preCommit: async () => (await task.preCommit()).map(progress => ({ ...progress, state: null })),
+      }
+    },
+  })
+  const worker = await start(broker, [sourceConfig(countingSource('t', 5).connector)], [sinkConfig(connector, ['t'])])
+  await worker.finished
+  expect(planned).toEqual({ plan: 'upload' })
+  expect(await broker.checkpoints('planning')).toEqual([])
+})
+
+test('what a task saves while a commit is under way waits for its turn', async () => {
+  const broker = new MemoryBroker()
+  const transactions = new SinkTransactions(await broker.writer('w'))
+  const order: string[] = []
+  const first = transactions.commit(async () => {
+    order.push('first begins')
+    await new Promise(resolve => setImmediate(resolve))
+    order.push('first is filled')
+  })
+  const failing = transactions.commit(() => {
+    throw new Error('no')
+  })
+  const third = transactions.commit(() => void order.push('third'))
+  await expect(failing).rejects.toThrow('no')
+  await Promise.all([first, third])
+  expect(order).toEqual(['first begins', 'first is filled', 'third'])
 })

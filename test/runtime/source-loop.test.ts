@@ -6,6 +6,7 @@ import { Worker } from '../../runtime/worker.ts'
 import { readAll } from '../support/broker-drivers.ts'
 import { openAsNewProcess } from '../support/embedded.ts'
 import { countingSource, testTransform } from '../support/runtime-connectors.ts'
+import { noteTransactions } from '../support/transaction-log.ts'
 import { sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
 
 test('a source that fails while a commit is under way has that commit in full, told and counted', async () => {
@@ -60,4 +61,35 @@ test('a source of nothing but bad records waits for its dead letters to be commi
   await worker.finished
   expect(await readAll(broker, 'dead', 0)).toHaveLength(40)
   await broker.close()
+})
+
+test('polling and encoding go on while a commit runs, and what has gathered by its end is one transaction', async () => {
+  const files = new FaultyFiles(new MemoryFiles(new SeededRandom(1)))
+  const embedded = await openAsNewProcess({ files })
+  const appends: number[][] = []
+  const broker = noteTransactions(embedded, (writer, event) => {
+    if (writer !== 'test-counting-0') return
+    if (event === 'begin') appends.push([])
+    if (event.startsWith('append')) appends.at(-1)!.push(Number(event.split(' ')[2]))
+  })
+  await broker.ensureTopic({ name: 'numbers', configs: {} })
+  const source = countingSource('numbers', 1000)
+  let go = () => {}
+  const held = new Promise<void>(resolve => (go = resolve))
+  source.beforePoll = async position => {
+    // From here on a commit takes until `go`: the first one does, which is that of the first poll.
+    if (position === 0) files.fail({ call: 'datasync', path: path => path.includes('/numbers-0/'), until: held })
+  }
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector)], []), environment)
+  const read = async () => (await worker.status()).connectors[0]!.counters.recordsRead
+  await expect.poll(read).toBe(1000)
+  expect(source.committed).toEqual([])
+  go()
+  await worker.finished
+  // The task count, the first poll, and all the others.
+  const perTransaction = appends.map(lot => lot.reduce((sum, count) => sum + count, 0))
+  expect(perTransaction).toEqual([0, 10, 990])
+  expect(source.committed.at(-1)).toBe(1000)
+  await embedded.close()
 })
