@@ -22,6 +22,7 @@
  * | DISK_FULL | no room on the device | free space; the log goes on by itself |
  * | STORAGE_FAILED | a write or fsync failed; what it covered is not acknowledged | reopen |
  * | DATA_DIR_IN_USE | another process owns the directory | stop it, or choose another |
+ * | NO_LOG | a folder that was to be inspected holds no log | name another |
  * | CLOSED | the broker is closing | none |
  */
 export const BROKER_CODES = [
@@ -44,5 +45,6 @@ export const BROKER_CODES = [
   'DISK_FULL',
   'STORAGE_FAILED',
   'DATA_DIR_IN_USE',
+  'NO_LOG',
   'CLOSED',
 ] as const

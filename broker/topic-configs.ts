@@ -46,7 +46,7 @@ export const TOPIC_CONFIGS = {
     type: 'enum',
     values: ['producer', 'uncompressed', 'none', 'gzip', 'snappy', 'lz4', 'zstd'],
     default: 'producer',
-    doc: 'Codec of the batches in the log. `producer` keeps what the writer chose; sources write uncompressed then.',
+    doc: 'Codec of the batches in the log. `producer` keeps what the writer chose: a source by `producer.override.compression.type`.',
   },
   'delete.retention.ms': {
     type: 'duration',
