@@ -2,7 +2,7 @@ import { openSync, writeSync } from 'node:fs'
 import { FaultyFiles, type FileCall } from '../../../base/faulty-files.ts'
 import { ManualClock, nodeFiles, SeededRandom } from '../../../base/index.ts'
 import { openLog } from './open.ts'
-import { ensureTopics, runWorkload, TOPICS } from './workload.ts'
+import { ensureTopics, runWorkload, GZIP_TOPICS } from './workload.ts'
 
 /** What `kills.ts` asks of its child process. */
 export interface ChildOrder {
@@ -42,11 +42,11 @@ const files = new FaultyFiles(nodeFiles, call => {
 })
 const { directory, seed } = order
 const broker = await openLog({ files, directory, clock, name: `child ${process.pid}`, seed })
-await ensureTopics(broker, TOPICS)
+await ensureTopics(broker, GZIP_TOPICS)
 const failure = await runWorkload({
   broker,
   random: new SeededRandom(seed),
-  topics: TOPICS,
+  topics: GZIP_TOPICS,
   transactions: order.transactions,
   next: writer => {
     const number = numbers.get(writer) ?? 0

@@ -10,7 +10,7 @@ import type { Event } from './events.ts'
 import { Ledger } from './ledger.ts'
 import { openLog } from './open.ts'
 import { committedRecords, readPlainLog } from './plain-log.ts'
-import { ensureTopics, TOPICS, WRITERS } from './workload.ts'
+import { ensureTopics, GZIP_TOPICS, WRITERS } from './workload.ts'
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 const START = 1_700_000_000_000
@@ -88,10 +88,10 @@ export class KillRig {
     try {
       const { directory, seed } = order
       const broker = await openLog({ files: nodeFiles, directory, clock, name: `audit ${this.#lives}`, seed })
-      await ensureTopics(broker, TOPICS)
-      const problems = await audit(broker, this.ledger, TOPICS)
+      await ensureTopics(broker, GZIP_TOPICS)
+      const problems = await audit(broker, this.ledger, GZIP_TOPICS)
       const digests = new Map<string, string[]>()
-      for (const { name, partitions } of TOPICS) {
+      for (const { name, partitions } of GZIP_TOPICS) {
         for (let partition = 0; partition < partitions; partition++) {
           const records = await readEverything(broker, name, partition, 'read_committed')
           digests.set(

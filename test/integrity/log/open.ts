@@ -16,7 +16,7 @@ export function openLog(parts: {
   readonly log?: Logger
 }): Promise<EmbeddedBroker> {
   const { files, directory, clock, name, seed, log = silentLogger } = parts
-  const self = { host: 'here', pid: process.pid, bootId: 'boot', startTime: name }
+  const self = { host: 'here', pid: 1, bootId: 'boot', startTime: name }
   return openEmbeddedBroker({
     directory,
     files,

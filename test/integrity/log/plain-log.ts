@@ -18,6 +18,7 @@ export interface PlainBatch {
   readonly producerId: bigint
   /** Of a control batch: whether it commits. */
   readonly commits: boolean
+  /** None where the codec is another than gzip. */
   readonly records: readonly PlainRecord[]
 }
 
@@ -75,11 +76,10 @@ function decodeBatch(file: string, position: number, batch: Buffer): PlainBatch 
   const baseTimestamp = Number(batch.readBigInt64BE(27))
   const appendTime = (attributes & 8) === 0 ? undefined : Number(batch.readBigInt64BE(35))
   const codec = attributes & 7
-  if (codec > 1) throw new Error(`${file}:${position}: codec ${codec} is not read here`)
-  const body = codec === 1 ? gunzipSync(batch.subarray(61)) : batch.subarray(61)
+  const body = codec === 1 ? gunzipSync(batch.subarray(61)) : codec === 0 ? batch.subarray(61) : Buffer.alloc(0)
   const records: PlainRecord[] = []
   const at = { position: 0 }
-  for (let i = batch.readInt32BE(57); i > 0; i--) {
+  for (let i = codec > 1 ? 0 : batch.readInt32BE(57); i > 0; i--) {
     const length = varint(body, at)
     const end = at.position + length
     at.position++

@@ -1,6 +1,5 @@
-import { errorCode, errorMessage, KtsError, ManualClock, SeededRandom } from '../../../base/index.ts'
+import { errorCode, errorMessage, KtsError, ManualClock, packRecords, SeededRandom } from '../../../base/index.ts'
 import type { Broker } from '../../../broker/index.ts'
-import { lines } from '../../support/broker-drivers.ts'
 import { openAsNewProcess } from '../../support/embedded.ts'
 import { type LogLine, recordingLogger } from '../../support/recording-logger.ts'
 import { audit, digestOf } from './audit.ts'
@@ -144,7 +143,7 @@ async function salvage(broker: Broker, topic: string, partition: number, shown: 
     }
   }
   const transaction = await (await broker.writer('after')).begin()
-  await transaction.append(topic, partition, lines('one more'))
+  await transaction.append(topic, partition, packRecords([{ key: 'after', value: 'one more' }]))
   await transaction.commit()
   const { batches } = await broker.read(topic, partition, before.highWatermark, {
     isolation: 'read_committed',
