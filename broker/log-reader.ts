@@ -65,6 +65,9 @@ export class LogReader {
       try {
         const read = await this.#readSegment(segment, from, options)
         if (segment.replaced === undefined) {
+          // What was deleted meanwhile is no longer known to be committed.
+          if (read !== undefined && offset < this.#range.start()) read.release()
+          this.#checkRange(offset)
           if (read !== undefined) return read
           from = options.offsetEnd
         } else read?.release()

@@ -161,9 +161,8 @@ export class LogWriter {
     })
   }
 
-  /** Likewise, a marker. Answers the transaction that it aborts. */
-  async appendMarker(end: TransactionEnd): Promise<AbortedTransaction | undefined> {
-    let aborted: AbortedTransaction | undefined
+  /** Likewise, a marker. `ended` is told in the turn in which its transaction ends of what it aborts. */
+  async appendMarker(end: TransactionEnd, ended: (aborted: AbortedTransaction | undefined) => void): Promise<void> {
     await this.#atomic(end.producer, async () => {
       const timestamp = this.#parts.clock.now()
       const offset = this.#nextOffset
@@ -177,11 +176,13 @@ export class LogWriter {
       })
       const batch = { buffers: [bytes], bytes: bytes.length, baseOffset: offset, lastOffset: offset }
       await this.#writeBatch({ ...batch, maxTimestamp: timestamp }, timestamp)
-      aborted = this.#producers.end(end.producer, { offset, timestamp, ...end })
+      const marker = { offset, timestamp, ...end }
+      const aborted = this.#producers.abortedBy(end.producer, marker)
       if (aborted !== undefined) await this.#active.aborted.add(aborted)
+      // In one turn: a reader in between would take what was aborted for committed.
+      ended(this.#producers.end(end.producer, marker))
       return offset + 1
     })
-    return aborted
   }
 
   async #atomic(producer: Producer | undefined, write: () => Promise<number>): Promise<void> {

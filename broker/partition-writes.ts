@@ -99,8 +99,9 @@ export class PartitionWrites {
     // Appends that were under way when it was decided may have opened it only now.
     if (!this.decide(producer, outcome)) return
     const decision = this.#producers.decision(producer.id)!
-    const aborted = await this.#writer.appendMarker({ producer, outcome: decision, coordinatorEpoch })
-    if (aborted !== undefined) this.#aborted.add(aborted)
+    await this.#writer.appendMarker({ producer, outcome: decision, coordinatorEpoch }, aborted => {
+      if (aborted !== undefined) this.#aborted.add(aborted)
+    })
   }
 
   /** What becomes of a transactional batch below the last stable offset. */

@@ -198,23 +198,32 @@ export class Producers {
     })
   }
 
+  /** What the marker puts into the index of aborted transactions, if anything. */
+  abortedBy({ id }: Producer, { offset, outcome }: Marker): AbortedTransaction | undefined {
+    const state = this.#states.get(id)
+    if (state === undefined || state.openFrom < 0 || outcome === 'commit') return undefined
+    let otherOpen: number | undefined
+    for (const other of this.#open) {
+      if (other !== id) otherOpen = Math.min(otherOpen ?? offset, this.#states.get(other)!.openFrom)
+    }
+    return {
+      producerId: id,
+      firstOffset: state.openFrom,
+      lastOffset: offset,
+      lastStableOffset: otherOpen ?? offset + 1,
+    }
+  }
+
   /** Takes note of a marker that is in the log. Answers what goes into the index of aborted transactions, if anything. */
   end({ id, epoch }: Producer, marker: Marker): AbortedTransaction | undefined {
     const before = this.#states.get(id)
-    const { offset, outcome, coordinatorEpoch, timestamp } = marker
+    const aborted = this.abortedBy({ id, epoch }, marker)
+    const { coordinatorEpoch, timestamp } = marker
     const batches = before?.epoch === epoch ? before.batches : []
     this.#decided.delete(id)
     this.#undecidable.delete(id)
     this.#set({ id, epoch, batches, timestamp, coordinatorEpoch, openFrom: -1 })
-    if (before === undefined || before.openFrom < 0 || outcome === 'commit') return undefined
-    let otherOpen: number | undefined
-    for (const other of this.#open) otherOpen = Math.min(otherOpen ?? offset, this.#states.get(other)!.openFrom)
-    return {
-      producerId: id,
-      firstOffset: before.openFrom,
-      lastOffset: offset,
-      lastStableOffset: otherOpen ?? offset + 1,
-    }
+    return aborted
   }
 
   /** The open transaction of the producer has ended, whatever becomes of its marker. False when there is none. */

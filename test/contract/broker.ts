@@ -3,6 +3,7 @@ import type { Broker } from '../../broker/index.ts'
 import { groupContract } from './broker-groups.ts'
 import { readingContract } from './broker-reading.ts'
 import { restartContract } from './broker-restart.ts'
+import { transactionContract } from './broker-transactions.ts'
 import { writingContract } from './broker-writing.ts'
 
 export interface BrokerHarness {
@@ -36,6 +37,7 @@ export function brokerContract(
     const using: Using = () => harness
     writingContract(using)
     readingContract(using)
+    transactionContract(using)
     groupContract(using)
     if (options.restarts) restartContract(using)
   })

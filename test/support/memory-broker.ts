@@ -17,6 +17,7 @@ import type {
   TopicSpec,
   Transaction,
   Writer,
+  WriterOptions,
 } from '../../broker/port.ts'
 import { readPartition } from '../../broker/read-partition.ts'
 import { GroupReader, outOfRange } from '../../broker/reader.ts'
@@ -80,9 +81,12 @@ export class MemoryBroker implements Broker {
     return this.log(topic, partition).offsetForTime(timestamp)
   }
 
-  async writer(id: string): Promise<Writer> {
+  async writer(id: string, options: WriterOptions = {}): Promise<Writer> {
     this.checkOpen()
-    const writer = new MemoryWriter(this, id)
+    const { transactionTimeoutMs = 60_000 } = options
+    if (!Number.isInteger(transactionTimeoutMs) || transactionTimeoutMs < 1 || transactionTimeoutMs > 900_000)
+      throw new KtsError('INVALID_CONFIG', `writer ${id}: no transaction timeout: ${transactionTimeoutMs}`)
+    const writer = new MemoryWriter(this, id, this.#clock, transactionTimeoutMs)
     this.#writers.get(id)?.fence()
     this.#writers.set(id, writer)
     return writer
@@ -251,33 +255,48 @@ interface Staged {
 class MemoryWriter implements Writer {
   readonly id: string
   readonly #broker: MemoryBroker
-  #fenced = false
+  readonly #clock: Clock
+  readonly #timeoutMs: number
+  #fence: KtsError | undefined
   #transaction: MemoryTransaction | undefined
+  /** When the open transaction got its first records. */
+  #openedAt: number | undefined
 
-  constructor(broker: MemoryBroker, id: string) {
+  constructor(broker: MemoryBroker, id: string, clock: Clock, timeoutMs: number) {
     this.#broker = broker
     this.id = id
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
   }
 
   async begin(): Promise<Transaction> {
     this.check()
     assert(this.#transaction?.open !== true, `writer ${this.id} has one transaction at a time`)
     this.#transaction = new MemoryTransaction(this.#broker, this)
+    this.#openedAt = undefined
     return this.#transaction
   }
 
   fence(): void {
-    this.#fenced = true
+    this.#fence = new KtsError('FENCED', `a newer writer has the id ${this.id}`)
+  }
+
+  /** For MemoryTransaction: the time of its first records counts. */
+  opened(): void {
+    this.#openedAt ??= this.#clock.monotonic()
   }
 
   check(): void {
-    if (this.#fenced) throw new KtsError('FENCED', `a newer writer has the id ${this.id}`)
     this.#broker.checkOpen()
+    const age = this.#openedAt === undefined ? 0 : this.#clock.monotonic() - this.#openedAt
+    if (this.#transaction?.open === true && age > this.#timeoutMs)
+      this.#fence ??= new KtsError('TRANSACTION_TIMED_OUT', `writer ${this.id}: its transaction was open for ${age} ms`)
+    if (this.#fence !== undefined) throw this.#fence
   }
 
   async close(): Promise<void> {
     await this.#transaction?.abort()
-    this.#fenced = true
+    this.fence()
   }
 }
 
@@ -294,7 +313,9 @@ class MemoryTransaction implements Transaction {
 
   async append(topic: string, partition: number, records: PackedRecords): Promise<void> {
     this.#check()
-    this.#staged.appends.push([this.#broker.log(topic, partition), records])
+    const log = this.#broker.log(topic, partition)
+    this.#writer.opened()
+    this.#staged.appends.push([log, records])
   }
 
   checkpoint(entries: readonly Checkpoint[]): void {
