@@ -169,8 +169,8 @@ export interface TopicSettings {
   readonly minCleanableDirtyRatio: number
   readonly minCompactionLagMs: number
   readonly maxCompactionLagMs: number
-  /** The codec that in-process writers encode with. */
-  readonly codec: CodecName
+  /** The codec of stored batches; `producer`: the writer's. */
+  readonly codec: CodecName | 'producer'
   readonly indexIntervalBytes: number
   readonly maxMessageBytes: number
   readonly timestampType: 'CreateTime' | 'LogAppendTime'
@@ -269,7 +269,7 @@ function toSettings(values: ReadonlyMap<string, Value>): TopicSettings {
     minCleanableDirtyRatio: get('min.cleanable.dirty.ratio'),
     minCompactionLagMs: get('min.compaction.lag.ms'),
     maxCompactionLagMs,
-    codec: codec === 'producer' || codec === 'uncompressed' ? 'none' : codec,
+    codec: codec === 'uncompressed' ? 'none' : codec,
     indexIntervalBytes: get('index.interval.bytes'),
     maxMessageBytes: get('max.message.bytes'),
     timestampType: get('message.timestamp.type'),

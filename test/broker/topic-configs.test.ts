@@ -11,7 +11,7 @@ describe('topic settings', () => {
         minCleanableDirtyRatio: 0.5,
         minCompactionLagMs: 0,
         maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
-        codec: 'none',
+        codec: 'producer',
         indexIntervalBytes: 4096,
         maxMessageBytes: 1_048_588,
         timestampType: 'CreateTime',
@@ -58,7 +58,7 @@ describe('topic settings', () => {
       'retention.ms': 'expected a whole number of milliseconds of at least -1, got "7d"',
       'segment.bytes': 'expected a whole number of bytes from 14 to 2147483647, got "3"',
       'segment.ms': 'expected a whole number of milliseconds of at least 1, got "99999999999999999999"',
-      'compression.type': 'expected one of producer, uncompressed, none, gzip, zstd, got "lzma"',
+      'compression.type': 'expected one of producer, uncompressed, none, gzip, snappy, lz4, zstd, got "lzma"',
       'retention-ms': 'unknown topic setting "retention-ms" (did you mean retention.ms?)',
       constructor: 'unknown topic setting "constructor"',
     })
