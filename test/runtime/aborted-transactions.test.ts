@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
 import { FaultyFiles } from '../../base/faulty-files.ts'
-import { packRecords, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
+import { packRecords, SeededRandom, silentLogger, systemClock, writeWhole } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import type { Broker, GroupMember } from '../../broker/index.ts'
+import { fileSource } from '../../connectors/file/source.ts'
 import { verifiableSource } from '../../connectors/verifiable/index.ts'
 import { defineOptions, defineSource } from '../../runtime/api/index.ts'
 import type { SinkConfig, SourceConfig } from '../../runtime/config/types.ts'
@@ -237,4 +238,37 @@ test('without transactions sources are at least once: everything arrives, also a
   expect([...new Set(sink.delivered)]).toEqual(numbers(100))
   const { batches } = await broker.read('numbers', 0, 0, { isolation: 'read_uncommitted', bytesMax: 1, waitMs: 0 })
   expect(batches[0]!.records.offset(0)).toBe(0)
+})
+
+test('lines of files are in the log once, in order, however often a commit fails', async () => {
+  const files = new FaultyFiles(new MemoryFiles(new SeededRandom(1)))
+  const broker = await open(files)
+  const input = new MemoryFiles(new SeededRandom(2))
+  await input.mkdir('/in')
+  const lines = (name: string) => Array.from({ length: 2000 }, (_, i) => `${name} ${i}`)
+  for (const name of ['a', 'b']) await writeWhole(input, `/in/${name}.log`, Buffer.from(`${lines(name).join('\n')}\n`))
+  const options = {
+    paths: ['/in/*.log'],
+    exclude: [],
+    topic: 'lines',
+    'start.position': 'beginning',
+    'at.end': 'stop',
+    'max.line.bytes': 1000,
+    // Small, so that there are many polls.
+    'batch.bytes': 1024,
+    'poll.interval.ms': 1000,
+    'rotate.wait.ms': 1000,
+  }
+  await broker.ensureTopic({ name: 'lines', configs: {} })
+  const inside = (path: string) => /\/(lines|connect-offsets|__transaction_state)-0\/.*\.log$/.test(path)
+  for (const nth of [5, 12, 20]) files.fail({ call: 'write', path: inside, nth, error: 'ENOSPC', partialBytes: 30 })
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: input, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(fileSource, options)], []), environment)
+  closing.push({ close: () => worker.stop() })
+  await worker.finished
+  const { tasks, counters } = await statusOf(worker, 'file')
+  expect(tasks[0]!.restarts).toBeGreaterThan(0)
+  expect([counters.recordsLogged, unaccounted(counters)]).toEqual([4000, 0])
+  const values = valuesOf(await readAll(broker, 'lines', 0))
+  for (const name of ['a', 'b']) expect(values.filter(v => v!.startsWith(name))).toEqual(lines(name))
 })
