@@ -11,7 +11,7 @@ export const objectsClockSuite: Suite = {
       source: 'transforms: [{ type: Parse, format: "$time_iso8601 $line" }]',
       hours: ['2026-11-20T13', '2026-11-20T14', '2026-11-20T15', '2026-11-20T16'],
       sink: [
-        'store.url: ./objects, format: json, compression: zstd, partitioner: hourly, partitioner.max.open.files: 3',
+        'store.url: ./objects, format: json, compression: gzip, partitioner: hourly, partitioner.max.open.files: 3',
         'rotate.schedule.interval.ms: 200ms, rotate.idle.ms: 100ms',
       ].join(', '),
       objects: 'objects',

@@ -31,10 +31,11 @@ export class RotatingLogs {
   /** Before, the logs only grow. */
   mayRotate = false
   readonly #hours: readonly string[]
+  #hour = ''
 
   /**
    * About one step in `rotateOnceIn` rotates a log. With `hours` (`2026-11-20T14`) every line is text that begins with a
-   * time in one of them.
+   * time, and a burst is of one hour.
    */
   constructor(directory: string, count: number, rotateOnceIn: number, random: Random, hours: readonly string[] = []) {
     this.#hours = hours
@@ -53,6 +54,7 @@ export class RotatingLogs {
   step(): void {
     const i = randomInt(this.#random, this.#logs.length)
     const log = this.#logs[i]!
+    if (this.#hours.length > 0) this.#hour = this.#hours[randomInt(this.#random, this.#hours.length)]!
     const lines = Array.from({ length: 1 + randomInt(this.#random, BURST_LINES_MAX) }, () => this.#line(log))
     this.#append(log, Buffer.concat([log.half, ...lines]))
     if (this.mayRotate && randomInt(this.#random, this.#rotateOnceIn) === 0) this.#rotate(log, i % 2 === 0)
@@ -109,7 +111,6 @@ export class RotatingLogs {
 
   #time(): string {
     if (this.#hours.length === 0) return ''
-    const hour = this.#hours[randomInt(this.#random, this.#hours.length)]!
-    return `${hour}:${String(randomInt(this.#random, 60)).padStart(2, '0')}:07+00:00 `
+    return `${this.#hour}:${String(randomInt(this.#random, 60)).padStart(2, '0')}:07+00:00 `
   }
 }
