@@ -9,7 +9,14 @@ import { fileURLToPath } from 'node:url'
 export const KAFKA_VERSION = '4.1.2'
 
 /** A small heap, no background compiler to speak of: these processes are short. */
-const JVM = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.awt.headless=true']
+const JVM = [
+  '-Xmx256m',
+  '-XX:+UseSerialGC',
+  '-XX:TieredStopAtLevel=1',
+  '-Djava.awt.headless=true',
+  '-Dfile.encoding=UTF-8',
+  '-Dsun.stdout.encoding=UTF-8',
+]
 
 const READY_MS = 60_000
 
