@@ -16,7 +16,6 @@
  * | INVALID_TXN_STATE | a batch that its producer's transaction does not take | end the transaction first |
  * | FENCED | a newer writer or member took the place | stop, reopen from the committed state |
  * | TRANSACTION_TIMED_OUT | a transaction was open for longer than `transactionTimeoutMs` and was aborted; its writer is fenced | reopen from the committed state |
- * | TRANSACTION_TOO_LARGE | more than one transaction may stage | commit in smaller lots |
  * | COMMIT_UNKNOWN | the commit failed half way | reopen and read back |
  * | DESTRUCTIVE_CHANGE | a change of a topic would delete records or move keys | `details` names what; allow it explicitly |
  * | DISK_FULL | no room on the device | free space; the log goes on by itself |
@@ -38,7 +37,6 @@ export const BROKER_CODES = [
   'INVALID_PRODUCER_EPOCH',
   'INVALID_TXN_STATE',
   'FENCED',
-  'TRANSACTION_TOO_LARGE',
   'TRANSACTION_TIMED_OUT',
   'COMMIT_UNKNOWN',
   'DESTRUCTIVE_CHANGE',
