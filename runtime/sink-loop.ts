@@ -10,6 +10,7 @@ import type {
 import {
   type Clock,
   type JsonObject,
+  KtsError,
   type Logger,
   RejectedRecords,
   reactionTo,
@@ -35,6 +36,8 @@ export interface SinkLoopParts {
   readonly badRecords: BadRecords
   readonly converters: (topic: string) => Promise<TopicConverters>
   readonly copiesBatches: boolean
+  /** `errors.tolerance: all`: reading goes on behind records that are damaged in the log. */
+  readonly passesDamage: boolean
   readonly broker: Broker
   readonly reader: Reader
   readonly owned: OwnedPartitions
@@ -131,9 +134,31 @@ export class SinkLoop {
     const untilCommitMs = Math.max(0, this.#commitAt - this.#parts.clock.monotonic())
     const atOnce = (this.#ending && !this.#lagging) || this.#abort.signal.aborted
     const waitMs = atOnce ? 0 : Math.min(IDLE_WAIT_MS, untilCommitMs)
-    const event = this.#parts.reader.poll(waitMs, this.#waiting.signal)
+    const event = this.#read(waitMs, this.#waiting.signal)
     event.catch(() => undefined)
     return event
+  }
+
+  async #read(waitMs: number, signal: AbortSignal): Promise<ReaderEvent> {
+    for (;;) {
+      try {
+        return await this.#parts.reader.poll(waitMs, signal)
+      } catch (error) {
+        const damaged = this.#parts.passesDamage ? damagedRange(error) : undefined
+        if (damaged === undefined) throw error
+        this.#passOver(damaged, error)
+      }
+    }
+  }
+
+  /** Goes on behind records that the log names as damaged: counted and told, since they are lost to this sink. */
+  #passOver({ topic, partition, firstOffset, nextOffset }: DamagedRange, error: unknown): void {
+    const { reader, counters, log } = this.#parts
+    const from = Math.max(firstOffset, reader.position(topic, partition))
+    counters.errors++
+    counters.count('records.damaged', nextOffset - from)
+    log.error({ err: error, topic, partition, from, to: nextOffset - 1 }, 'damaged records are passed over')
+    reader.seek(topic, partition, nextOffset)
   }
 
   async #handle(event: ReaderEvent): Promise<void> {
@@ -313,6 +338,22 @@ export class SinkLoop {
 /** The durable state of a partition, keyed as Connect's offsets endpoint shows a sink's positions. */
 export function stateEntry(connector: string, { topic, partition, state }: SinkProgress) {
   return { connector, partition: { kafka_topic: topic, kafka_partition: partition }, value: state ?? null }
+}
+
+interface DamagedRange {
+  readonly topic: string
+  readonly partition: number
+  readonly firstOffset: number
+  readonly nextOffset: number
+}
+
+/** What a CORRUPT_MESSAGE of the log is about; undefined for any other error. */
+function damagedRange(error: unknown): DamagedRange | undefined {
+  if (!(error instanceof KtsError) || error.code !== 'CORRUPT_MESSAGE') return undefined
+  const { topic, partition, firstOffset, nextOffset } = error.details ?? {}
+  if (typeof topic !== 'string' || typeof partition !== 'number') return undefined
+  if (typeof firstOffset !== 'number' || typeof nextOffset !== 'number') return undefined
+  return { topic, partition, firstOffset, nextOffset }
 }
 
 function indexOf(read: LogRecords, offset: number): number {

@@ -41,6 +41,7 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
       badRecords,
       converters: topic => topics.forSink(topic, sink.common),
       copiesBatches: sink.connector.copiesBatches ?? false,
+      passesDamage: sink.common['errors.tolerance'] === 'all',
       broker,
       reader,
       owned,

@@ -184,7 +184,7 @@ const COMMON = {
     type: 'enum',
     values: ['none', 'all'],
     default: 'none',
-    doc: 'What a bad record does: `none` fails the task, `all` skips it (to the dead-letter topic where one is named) and goes on.',
+    doc: 'What a bad record does: `none` fails the task, `all` skips it (to the dead-letter topic where one is named) and goes on. A sink with `all` also goes on behind records that are damaged in the log; they are counted as `records.damaged`.',
   },
   'errors.deadletterqueue.topic.name': {
     type: 'string',

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
-import { KtsError, nodeFiles, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
+import { KtsError, nodeFiles, readWhole, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
 import type { ReaderEvent } from '../../broker/index.ts'
 import { defineOptions, defineSink, type SinkConnector, type SinkTask } from '../../runtime/api/index.ts'
 import type { SinkConfig, SourceConfig } from '../../runtime/config/types.ts'
 import { SinkTransactions } from '../../runtime/sink-transactions.ts'
 import { Worker } from '../../runtime/worker.ts'
 import { lines, NEVER, subscription, until, write } from '../support/broker-drivers.ts'
+import { openAsNewProcess } from '../support/embedded.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
 import { collectingSink, countingSource, testTransform } from '../support/runtime-connectors.ts'
 import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
@@ -156,4 +158,30 @@ test('what a task saves while a commit is under way waits for its turn', async (
   await expect(failing).rejects.toThrow('no')
   await Promise.all([first, third])
   expect(order).toEqual(['first begins', 'first is filled', 'third'])
+})
+
+test.each([
+  ['none', 'FAILED', ['first']],
+  ['all', 'FINISHED', ['first', 'last']],
+] as const)('records damaged in the log under errors.tolerance %s: %s', async (tolerance, state, delivered) => {
+  const files = new MemoryFiles(new SeededRandom(1))
+  const broker = await openAsNewProcess({ files })
+  await broker.ensureTopic({ name: 't', configs: {} })
+  for (const value of ['first', 'to be damaged', 'last']) await write(broker, 't', 0, lines(value))
+  const path = '/data/t-0/00000000000000000000.log'
+  const at = (await readWhole(files, path))!.indexOf('damaged')
+  const file = await files.open(path, 'write')
+  await file.write([Buffer.from('D')], at)
+  await file.close()
+  const sink = collectingSink()
+  const source = sourceConfig(countingSource('x', 0).connector)
+  const config = workerConfig([source], [sinkConfig(sink.connector, ['t'], { 'errors.tolerance': tolerance })])
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files, log: silentLogger }
+  const worker = await Worker.start(config, environment)
+  await worker.finished
+  const status = (await worker.status()).connectors.find(c => c.kind === 'sink')!
+  expect([status.state, sink.delivered]).toEqual([state, delivered])
+  if (tolerance === 'all') expect([status.events['records.damaged'], status.lag]).toEqual([1, 0])
+  else expect(status.tasks[0]!.trace).toContain('CORRUPT_MESSAGE')
+  await broker.close()
 })
