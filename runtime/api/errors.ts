@@ -34,7 +34,6 @@ const REACTIONS: Readonly<Record<string, Reaction>> = {
   TRANSACTION_TIMED_OUT: 'fatal',
   STORAGE_FAILED: 'fatal',
   DESTRUCTIVE_CHANGE: 'stop',
-  TRANSACTION_TOO_LARGE: 'stop',
   OFFSET_OUT_OF_RANGE: 'stop',
   CORRUPT_MESSAGE: 'stop',
   CONFIG_INVALID: 'stop',
