@@ -19,6 +19,7 @@ export class AbortedIndex {
   readonly #entries: AbortedTransaction[] = []
   /** The name of the file may be lost in a power cut. */
   #isNew = false
+  #isCut = false
 
   constructor(path: string, cache: FileCache) {
     this.path = path
@@ -30,14 +31,16 @@ export class AbortedIndex {
     return this.#entries
   }
 
-  /**
-   * Reads the file, to be called before anything is added. False when it cannot be that of a segment with the offsets
-   * [baseOffset, nextOffset): what of it could be read stands in `entries`, and the rest is to be found out.
-   */
-  async load(baseOffset: number, nextOffset: number): Promise<boolean> {
+  /** The file held more than entries that can be. */
+  get isCut(): boolean {
+    return this.#isCut
+  }
+
+  /** Reads the file of a segment with the offsets [baseOffset, nextOffset); to be called before anything is added. */
+  async load(baseOffset: number, nextOffset: number): Promise<void> {
     const bytes = await this.#read()
     this.#entries.length = 0
-    if (bytes === undefined) return true
+    if (bytes === undefined) return
     for (let at = 0; at + ENTRY_BYTES <= bytes.length; at += ENTRY_BYTES) {
       const entry = decodeEntry(bytes, at)
       const after = this.#entries.at(-1)?.lastOffset ?? baseOffset - 1
@@ -45,7 +48,7 @@ export class AbortedIndex {
       this.#entries.push(entry)
     }
     this.#store = new Store(this.path, this.#cache, this.#entries.length * ENTRY_BYTES)
-    return this.#entries.length * ENTRY_BYTES === bytes.length
+    this.#isCut = this.#entries.length * ENTRY_BYTES !== bytes.length
   }
 
   /** Written, not durable. */
@@ -57,9 +60,10 @@ export class AbortedIndex {
 
   /** Keeps the first `count` entries; also cuts what lies behind them in the file. */
   async truncate(count: number): Promise<void> {
-    if (count === 0 && this.#store.size === 0 && !this.#isNew) return
+    if (count === 0 && this.#store.size === 0 && !this.#isNew && !this.#isCut) return
     await this.#store.truncate(count * ENTRY_BYTES)
     this.#entries.length = count
+    this.#isCut = false
   }
 
   /** Replaces all entries, durably. */
@@ -68,6 +72,13 @@ export class AbortedIndex {
     await this.truncate(0)
     for (const entry of entries) await this.add(entry)
     await this.datasync()
+  }
+
+  /** Cuts what is no entry: behind new ones it could be taken for some. */
+  async cutRest(): Promise<void> {
+    if (!this.#isCut) return
+    await this.truncate(this.#entries.length)
+    await this.#store.datasync()
   }
 
   async datasync(): Promise<void> {
@@ -92,7 +103,8 @@ export class AbortedIndex {
   }
 }
 
-function encodeEntry(entry: AbortedTransaction): Buffer {
+/** One entry, as it stands in the file. */
+export function encodeEntry(entry: AbortedTransaction): Buffer {
   const bytes = Buffer.alloc(ENTRY_BYTES)
   bytes.writeInt16BE(VERSION, 0)
   writeInt64(bytes, 2, entry.producerId)

@@ -1,4 +1,5 @@
 import { closeAll, type Files, type Logger } from '../base/index.ts'
+import { findUnsureSegments } from './aborted-checkpoint.ts'
 import {
   BATCH_HEADER_BYTES,
   batchBaseOffset,
@@ -30,6 +31,8 @@ export interface OpenedLog {
   readonly producers: Producers
   /** Offset of the snapshot that the producers were read from; -1 without one. */
   readonly snapshotOffset: number
+  /** There is a checkpoint of the aborted transactions, which is to be kept up. */
+  readonly abortedCheckpoint: boolean
   /** Records below were stored and are gone, so that their offsets may not be given again; 0 when none is missed. */
   readonly lostEnd: number
 }
@@ -57,8 +60,10 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
     await removeSnapshotsAbove(files, directory, end)
     const producers = new Producers(`${parts.topic}-${parts.partition}`)
     const snapshotOffset = await recoverProducers(segments, producers, parts, lostEnd === undefined ? 0 : trusted)
+    const abortedCheckpoint = await verifyAborted(segments, parts, snapshotOffset)
+    for (const segment of segments) await segment.aborted.cutRest()
     await findUndecidable(segments, producers, snapshotOffset, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
-    return { segments, recoveries, producers, snapshotOffset, lostEnd: lostEnd ?? 0 }
+    return { segments, recoveries, producers, snapshotOffset, abortedCheckpoint, lostEnd: lostEnd ?? 0 }
   } catch (error) {
     await closeAll(segments).catch(() => undefined)
     throw error
@@ -111,6 +116,27 @@ async function recoverProducers(
     if (segment.nextOffset > from && segment.bytes > 0) await replay(segment, producers, from)
   }
   return from
+}
+
+/**
+ * Indexes of aborted transactions that are not as they were left are built again from the log. Answers whether there is a
+ * checkpoint of them.
+ */
+async function verifyAborted(segments: readonly Segment[], parts: PartitionParts, from: number): Promise<boolean> {
+  const { files, directory, log } = parts
+  const unsure = await findUnsureSegments(files, directory, segments, from)
+  const [first, last] = [unsure.segments[0], unsure.segments.at(-1)]
+  if (first === undefined || last === undefined) return unsure.exists
+  log.info({ directory, segments: unsure.segments.length }, 'the indexes of aborted transactions are looked through')
+  const producers = new Producers(directory)
+  const { snapshot } = await readNewestSnapshot(files, directory, first.baseOffset)
+  producers.load(snapshot?.states ?? [])
+  const start = snapshot?.offset ?? -1
+  for (const segment of segments) {
+    if (segment.nextOffset > start && segment.baseOffset <= last.baseOffset && segment.bytes > 0)
+      await replay(segment, producers, start)
+  }
+  return unsure.exists
 }
 
 /**

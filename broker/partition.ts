@@ -3,7 +3,8 @@ import { AbortedTransactions } from './aborted-transactions.ts'
 import { openLeaderEpoch } from './leader-epochs.ts'
 import { LogReader } from './log-reader.ts'
 import { type AppendOptions, LogWriter } from './log-writer.ts'
-import { deleteSegments, removeOldSnapshots } from './partition-directory.ts'
+import { PartitionCheckpoints } from './partition-checkpoints.ts'
+import { deleteSegments } from './partition-directory.ts'
 import { PartitionFailure } from './partition-failure.ts'
 import type { Isolation, PartitionLog, PartitionRead } from './partition-log.ts'
 import { openPartitionMetadata } from './partition-metadata.ts'
@@ -11,7 +12,6 @@ import type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition
 import { type OpenedLog, openLog, tellRecovery } from './partition-recovery.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { type Appended, PartitionWrites } from './partition-writes.ts'
-import { snapshotOffsets, writeSnapshot } from './producer-snapshot.ts'
 import type { AbortedTransaction, OpenTransaction, Outcome, Producer, Producers } from './producers.ts'
 import { outOfRange } from './reader.ts'
 import type { Segment } from './segment.ts'
@@ -35,6 +35,7 @@ export class Partition implements PartitionLog {
   readonly #segments: Segment[]
   readonly #writer: LogWriter
   readonly #writes: PartitionWrites
+  readonly #checkpoints: PartitionCheckpoints
   readonly #reader: LogReader
   readonly #producers: Producers
   readonly #aborted = new AbortedTransactions()
@@ -43,10 +44,9 @@ export class Partition implements PartitionLog {
   /** High watermark and last stable offset that listeners know of. */
   #told: readonly [number, number]
   #startOffset: number
-  /** Of the last snapshot that is true of the producers. */
-  #snapshotOffset: number
   #settings: PartitionSettings
   #closing: Promise<void> | undefined
+  #closeReason: KtsError | undefined
   /** Appends, deletions and the close run one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
   #syncing: Promise<void> = Promise.resolve()
@@ -71,24 +71,19 @@ export class Partition implements PartitionLog {
   }
 
   private constructor(parts: PartitionParts, leaderEpoch: number, opened: OpenedLog) {
-    const { segments, recoveries, producers, snapshotOffset } = opened
+    const { segments, recoveries, producers } = opened
     this.topic = parts.topic
     this.partition = parts.partition
     this.#parts = parts
     this.#settings = parts.settings
     this.#segments = segments
     this.#producers = producers
-    this.#snapshotOffset = snapshotOffset
     this.#aborted.take(segments)
     this.#startOffset = Math.max(parts.startOffset ?? 0, segments[0]!.baseOffset)
     const { producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = parts
-    this.#writer = new LogWriter(
-      segments,
-      leaderEpoch,
-      { ...parts, producerIdExpirationMs },
-      () => this.#settings,
-      producers,
-    )
+    const timed = { ...parts, producerIdExpirationMs }
+    this.#writer = new LogWriter(segments, leaderEpoch, timed, () => this.#settings, producers)
+    this.#checkpoints = new PartitionCheckpoints(timed, opened, this.#aborted)
     this.#writes = new PartitionWrites(parts, () => this.#settings, this.#writer, producers, this.#aborted)
     this.#reader = new LogReader(segments, parts, {
       start: () => this.#startOffset,
@@ -315,9 +310,17 @@ export class Partition implements PartitionLog {
     })
   }
 
-  /** Syncs everything and leaves the directory as Kafka does at a clean stop. Rejects when that failed. */
-  close(): Promise<void> {
-    this.#closing ??= this.#inTurn(() => this.#close())
+  /**
+   * Syncs everything and leaves the directory as Kafka does at a clean stop. Rejects when that failed. Calls from now on
+   * reject with `reason`, or with CLOSED.
+   */
+  close(reason?: KtsError): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#closeReason = reason
+      this.#closing = this.#inTurn(() => this.#close())
+      // Who waits for more is to hear that there will be none.
+      for (const listener of this.#listeners) listener()
+    }
     return this.#closing
   }
 
@@ -333,15 +336,8 @@ export class Partition implements PartitionLog {
   }
 
   async #snapshot(): Promise<void> {
-    const { files, directory, clock, producerIdExpirationMs = PRODUCER_ID_EXPIRATION_MS } = this.#parts
     await this.#writer.finish()
-    const offset = this.nextOffset
-    if (this.#snapshotOffset !== offset || !(await snapshotOffsets(files, directory)).includes(offset)) {
-      this.#producers.expire(clock.now(), producerIdExpirationMs)
-      await writeSnapshot(files, directory, offset, this.#producers.all())
-      this.#snapshotOffset = offset
-    }
-    await removeOldSnapshots(files, directory, this.#segments)
+    await this.#checkpoints.write(this.nextOffset)
   }
 
   #writing<T>(work: () => Promise<T>): Promise<T> {
@@ -387,6 +383,6 @@ export class Partition implements PartitionLog {
   }
 
   #closed(): KtsError {
-    return new KtsError('CLOSED', `${this.topic}-${this.partition} is closed`)
+    return this.#closeReason ?? new KtsError('CLOSED', `${this.topic}-${this.partition} is closed`)
   }
 }
