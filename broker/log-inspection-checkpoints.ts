@@ -69,6 +69,14 @@ export async function verifyCheckpoints(
     if (strangers.length > 0)
       findings.note({ path, what: `names partitions without a folder: ${strangers.join(', ')}` })
   }
+  for (const { directory: path, groupOffsets } of reports) {
+    for (const { group, topic, partition, offset } of groupOffsets) {
+      const end = ends.get(partitionKey(topic, partition))?.nextOffset
+      if (end === undefined || offset <= end) continue
+      const what = `group ${group} has committed offset ${offset} of ${topic}-${partition}, whose log ends at ${end}`
+      findings.problem({ path, firstOffset: end, lastOffset: offset - 1, what })
+    }
+  }
   await verifyTopics(files, dataDirectory, reports, findings)
 }
 

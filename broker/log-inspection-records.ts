@@ -8,6 +8,8 @@ export interface DecodedRecord {
   readonly key: unknown
   /** Null where the record removes its key. */
   readonly value: unknown
+  /** Why it cannot be told. */
+  readonly problem?: string
 }
 
 /** By the first two bytes of a key (GroupCoordinator's CoordinatorRecordType). */
@@ -32,7 +34,7 @@ export function decodeInternal(
   try {
     return decode(key, value)
   } catch (error) {
-    return { key: { undecodable: errorMessage(error) }, value: null }
+    return { key: null, value: null, problem: errorMessage(error) }
   }
 }
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { DumpItem, DumpedBatch, DumpedRecord } from '../broker/index.ts'
+import type { DumpedBatch, DumpedRecord, DumpItem } from '../broker/index.ts'
 import { escapeControls } from './text.ts'
 
 /** An item as Kafka's DumpLogSegments prints it, so that what reads its output reads ours; control characters are escaped. */
@@ -79,6 +79,7 @@ function recordLine({
     const { type, coordinatorEpoch } = rest.endTxnMarker
     return `${line} endTxnMarker: ${type} coordinatorEpoch: ${coordinatorEpoch}`
   }
+  if (rest.decoded?.problem !== undefined) return `${line} undecodable: ${escapeControls(rest.decoded.problem)}`
   if (rest.decoded !== undefined) {
     const payload = rest.decoded.value === null ? '<DELETE>' : JSON.stringify(rest.decoded.value)
     return `${line} key: ${JSON.stringify(rest.decoded.key)} payload: ${payload}`

@@ -118,20 +118,21 @@ function tell(plan: RepairPlan, dir: string, output: Output, tense: 'would' | 'd
 }
 
 function repairLines({ folder, segments, snapshots }: PartitionRepair, dir: string, tense: 'would' | 'did'): string[] {
-  const be = tense === 'would' ? 'would be' : 'was'
+  const was = tense === 'would' ? 'would be' : 'was'
+  const were = tense === 'would' ? 'would be' : 'were'
   const lines: string[] = []
   for (const { baseOffset, lost, indexes, abortedIndex } of segments) {
     const stem = `${relative(folder.directory, dir)}/${String(baseOffset).padStart(20, '0')}`
     for (const { position, end, firstOffset, lastOffset, reason } of lost) {
       const offsets = lastOffset < firstOffset ? 'no offsets' : `offsets ${firstOffset} to ${lastOffset}`
       lines.push(
-        `${stem}.log: ${end - position} bytes from byte ${position} ${be} taken out (${escapeControls(reason)}); lost: ${offsets}`,
+        `${stem}.log: ${end - position} bytes from byte ${position} ${were} taken out (${escapeControls(reason)}); lost: ${offsets}`,
       )
     }
-    if (indexes) lines.push(`${stem}: .index and .timeindex ${be.replace('was', 'were')} built from the log`)
-    if (abortedIndex) lines.push(`${stem}: .txnindex ${be} built from the log`)
+    if (indexes) lines.push(`${stem}: .index and .timeindex ${were} built from the log`)
+    if (abortedIndex) lines.push(`${stem}: .txnindex ${was} built from the log`)
   }
-  for (const path of snapshots) lines.push(`${relative(path, dir)} ${be} removed; the next start makes it anew`)
+  for (const path of snapshots) lines.push(`${relative(path, dir)} ${was} removed; the next start makes it anew`)
   return lines
 }
 
