@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,7 +19,7 @@ const START = 1_700_000_000_000
 export type Death =
   /** Right before its nth change of the disk. */
   | { readonly killAt: number }
-  /** So many milliseconds after it said its first word. */
+  /** So many milliseconds after its first transaction began. */
   | { readonly afterMs: number }
   /** strace does it, at the nth call of that name: a kill, or an error that the call answers with. */
   | { readonly syscall: string; readonly when: number; readonly error?: string }
@@ -150,12 +150,16 @@ async function endOf(child: ChildProcess, journal: string, death: Death) {
     })
   })
   if ('afterMs' in death) {
-    while (!ended && !existsSync(journal)) await pause(5)
+    while (!ended && !hasBegun(journal)) await pause(5)
     await pause(death.afterMs)
     child.kill('SIGKILL')
   }
   const { code, signal } = await end
   return { code, signal, said }
+}
+
+function hasBegun(journal: string): boolean {
+  return existsSync(journal) && statSync(journal).size > 0
 }
 
 /** What lies in the files, as somebody reads it who has never seen the engine, is what the engine shows. */
