@@ -44,7 +44,7 @@ export function openPartition(directory: string, parts: Partial<PartitionParts> 
     clock: systemClock,
     log: silentLogger,
     cache: new FileCache(files, 64),
-    readAhead: new ReadAhead(4),
+    readAhead: new ReadAhead(8 << 20),
     recoveryPoint: 0,
     clean: false,
     checkCrcs: true,
