@@ -67,13 +67,13 @@ async function killAndCompare(
   const early = Math.ceil(kills / 10)
   let ownExits = await killRepeatedly(early, load, workerLog, random, say)
   await load.finish()
-  const known = await drain(load, workerLog, say)
+  const known = await drain(load, workerLog, 0, say)
   load.known()
   ownExits +=
     known.exited + (known.exitCode === 0 ? 0 : 1) + (await killRepeatedly(kills - early, load, workerLog, random, say))
   while (load.written < recordsMin) await load.step()
   await load.finish()
-  const { findings, exitCode, exited } = await drain(load, workerLog, say)
+  const { findings, exitCode, exited } = await drain(load, workerLog, recordsMin, say)
   ownExits += exited
   const { lost, altered, reordered, duplicates, half = 0 } = findings
   const kept = lost + altered + reordered + duplicates + half === 0
@@ -121,14 +121,15 @@ async function stepUntil(load: Load, end: number): Promise<void> {
   }
 }
 
-/** Lets a worker deliver the rest, stops it as an administrator would, and compares once more. */
-async function drain(load: Load, workerLog: string, say: RunOptions['say']) {
+/** Lets a worker deliver the rest, at least `recordsMin` in all, stops it as an administrator would, and compares once more. */
+async function drain(load: Load, workerLog: string, recordsMin: number, say: RunOptions['say']) {
   const worker = new WorkerProcess(load.config, workerLog)
   const deadline = Date.now() + DRAIN_MAX_MS
   let missing = Number.POSITIVE_INFINITY
   while (missing > 0 && worker.running && Date.now() < deadline) {
     await pause(DRAIN_CHECK_MS)
-    missing = (await load.check()).lost
+    const { lost, records } = await load.check()
+    missing = lost + Math.max(0, recordsMin - records)
     say(`draining: ${missing} records to come`)
   }
   const exited = worker.running ? 0 : 1
