@@ -59,6 +59,12 @@ export class EmbeddedStates {
     this.checkpoints = checkpoints
   }
 
+  /** The positions of all groups in a topic that is gone: one that takes its name begins anew. */
+  async forgetOffsets(topic: string): Promise<void> {
+    const { view, state } = this.offsets
+    await state.put(view.tombstones(topic))
+  }
+
   /** Writes the snapshots that keep the next start short. Failures are only logged, and answered with false. */
   async snapshot(): Promise<boolean> {
     const written = [

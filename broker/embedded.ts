@@ -22,6 +22,7 @@ import type {
   Broker,
   Checkpoint,
   Consumer,
+  EnsureOptions,
   GroupOffset,
   PartitionDescription,
   Reader,
@@ -40,8 +41,8 @@ import { describeTopic, TopicStore } from './topic-store.ts'
 import type { TransactionLog } from './transaction-log.ts'
 import { Writers } from './transaction-writers.ts'
 
-/** Pieces of at most about a reader's `partitionBytesMax`, held for all readers together. */
-const READ_AHEAD_CHUNKS = 4
+/** Memory for what is read ahead, for all readers together. */
+const READ_AHEAD_BYTES = 16 << 20
 
 /** Kafka's: a log that has it was closed in good order. */
 const CLEAN_MARKER = '.kafka_cleanshutdown'
@@ -118,7 +119,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
     random,
     logger,
     cache: new FileCache(files, options['log.open.files.max']),
-    readAhead: new ReadAhead(READ_AHEAD_CHUNKS),
+    readAhead: new ReadAhead(READ_AHEAD_BYTES),
     checkCrcs: options['log.read.check.crcs'],
     partitionsDefault: options['num.partitions'],
     internal: new Map(INTERNAL_TOPICS.map(name => [name, STATE_CONFIGS])),
@@ -213,11 +214,28 @@ class Embedded implements EmbeddedBroker {
     return this.#housekeeping.writeRecoveryPoints()
   }
 
-  async ensureTopic(spec: TopicSpec): Promise<TopicDescription> {
+  async ensureTopic(spec: TopicSpec, options?: EnsureOptions): Promise<TopicDescription> {
     this.#checkOpen()
-    const topic = await this.#topics.ensure(spec)
+    const topic = await this.#topics.ensure(spec, options)
     this.#members.topicsChanged()
     return describeTopic(topic)
+  }
+
+  async checkTopic(spec: TopicSpec, options?: EnsureOptions): Promise<void> {
+    this.#checkOpen()
+    await this.#topics.check(spec, options)
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#checkOpen()
+    await this.#topics.delete(name)
+    this.#members.topicsChanged()
+    await this.#states.forgetOffsets(name)
+  }
+
+  async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    this.#checkOpen()
+    return this.#topics.deleteRecords(topic, partition, offset)
   }
 
   async topic(name: string): Promise<TopicDescription | undefined> {
@@ -231,7 +249,8 @@ class Embedded implements EmbeddedBroker {
 
   async partition(topic: string, partition: number): Promise<PartitionDescription> {
     const { logStartOffset, highWatermark, lastStableOffset, sizeBytes } = this.#topics.partition(topic, partition)
-    return { logStartOffset, highWatermark, lastStableOffset, bytes: sizeBytes }
+    const unconsumedDeleted = this.#housekeeping.retention.unconsumedDeleted(topic, partition)
+    return { logStartOffset, highWatermark, lastStableOffset, bytes: sizeBytes, unconsumedDeleted }
   }
 
   async offsetForTime(topic: string, partition: number, timestamp: number): Promise<number | undefined> {

@@ -40,6 +40,18 @@ export class GroupOffsets implements StateView {
     return this.at(group, topic, partition)?.offset
   }
 
+  /** Records that make every group forget its positions in a topic. */
+  tombstones(topic: string): StateRecord[] {
+    const records: StateRecord[] = []
+    for (const [group, offsets] of this.#groups) {
+      for (const offset of offsets.values()) {
+        if (offset.topic !== topic) continue
+        records.push({ key: encodeOffsetKey({ group, topic, partition: offset.partition }), value: null })
+      }
+    }
+    return records
+  }
+
   /** The highest position that any group has in a partition. */
   highest(topic: string, partition: number): number {
     let highest = 0

@@ -11,8 +11,17 @@ import type { CodecName, JsonObject, PackedRecords } from '../base/index.ts'
 export interface Broker {
   /** `embedded`, `kafka`, or what a test made. */
   readonly engine: string
-  /** Creates what is missing and applies changed settings. Partitions are never removed. */
-  ensureTopic(topic: TopicSpec): Promise<TopicDescription>
+  /**
+   * Creates what is missing and applies changed settings; answers how the topic stands. Partitions are never removed. A
+   * change that would delete records, or part those of a key, rejects with DESTRUCTIVE_CHANGE unless it is allowed.
+   */
+  ensureTopic(topic: TopicSpec, options?: EnsureOptions): Promise<TopicDescription>
+  /** Rejects as `ensureTopic` would, and changes nothing. */
+  checkTopic(topic: TopicSpec, options?: EnsureOptions): Promise<void>
+  /** With all its records and the positions of its groups. Who reads it gets UNKNOWN_TOPIC_OR_PARTITION. */
+  deleteTopic(name: string): Promise<void>
+  /** Deletes the records below `offset` (-1: all that are readable) and answers the new start of the log. */
+  deleteRecords(topic: string, partition: number, offset: number): Promise<number>
   /** Undefined when there is none. */
   topic(name: string): Promise<TopicDescription | undefined>
   /** In order of name; internal topics included and marked. */
@@ -64,6 +73,11 @@ export interface TopicSpec {
   readonly configs: Readonly<Record<string, string>>
 }
 
+export interface EnsureOptions {
+  /** Also what deletes records or parts those of a key. */
+  readonly allowDestructive?: boolean
+}
+
 export interface TopicDescription {
   readonly name: string
   /** 16 random bytes in base64url, as Kafka's topic id. */
@@ -81,6 +95,8 @@ export interface PartitionDescription {
   /** First offset of the oldest undecided transaction; equals highWatermark when there is none. */
   readonly lastStableOffset: number
   readonly bytes: number
+  /** Offsets that retention deleted before a configured sink had committed them, since the start; absent where unknown. */
+  readonly unconsumedDeleted?: number
 }
 
 export interface WriterOptions {

@@ -1,6 +1,6 @@
 import { type Clock, KtsError } from '../base/index.ts'
 import type { PartitionId } from './group-members.ts'
-import { type PartitionLog, readableEnd } from './partition-log.ts'
+import type { PartitionLog } from './partition-log.ts'
 import type { LogRecords, ReadOptions, Release } from './port.ts'
 import { logRecords, outOfRange } from './reader.ts'
 import { Wake } from './wake.ts'
@@ -23,9 +23,10 @@ export async function readPartition(
       wake.clear()
       if (from < log.logStartOffset || from > log.highWatermark)
         throw outOfRange(id.topic, id.partition, from, log.logStartOffset, log.highWatermark)
-      if (from < readableEnd(log, options.isolation)) {
-        const read = await log.read(from, options.bytesMax, options.isolation)
-        if (read.batches.length > 0) return { batches: logRecords(id, read), release: read.release ?? nothing }
+      // At the end too: a log that has ended says so.
+      const read = await log.read(from, options.bytesMax, options.isolation)
+      if (read.batches.length > 0) return { batches: logRecords(id, read), release: read.release ?? nothing }
+      if (read.nextOffset > from) {
         from = read.nextOffset
         continue
       }

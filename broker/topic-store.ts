@@ -1,12 +1,14 @@
 import { type Clock, type Files, KtsError, type Logger, type Random, randomId } from '../base/index.ts'
+import { checkDestructive } from './destructive-change.ts'
 import type { FileCache } from './file-cache.ts'
 import { type PartitionId, partitionKey } from './group-members.ts'
 import { type PartitionOffset, readOffsetCheckpoint, writeOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Partition } from './partition.ts'
-import type { TopicDescription, TopicSpec } from './port.ts'
+import type { EnsureOptions, TopicDescription, TopicSpec } from './port.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { outOfRange } from './reader.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
+import { finishDeletions, removeFolders, renameFolders } from './topic-deletion.ts'
 import { checkTopicName } from './topic-name.ts'
 import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
 import type { DurableEnds } from './transaction-log.ts'
@@ -73,10 +75,7 @@ export class TopicStore {
   partition(topic: string, partition: number): Partition {
     const found = this.#topics.get(topic)?.partitions[partition]
     if (found !== undefined) return found
-    throw new KtsError(
-      'UNKNOWN_TOPIC_OR_PARTITION',
-      `there is no partition ${partitionKey(topic, partition)}; create the topic under topics: first`,
-    )
+    throw unknownTopic(partitionKey(topic, partition))
   }
 
   /** For records of others. Throws INVALID_TOPIC for the broker's own topics as well. */
@@ -107,9 +106,36 @@ export class TopicStore {
     return [...this.#topics.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  /** Creates what is missing and applies changed settings. Rejects with INVALID_TOPIC, INVALID_CONFIG. */
-  ensure(spec: TopicSpec): Promise<Topic> {
-    return this.#change(() => this.#ensure(spec))
+  /**
+   * Creates what is missing and applies changed settings. Rejects with INVALID_TOPIC, INVALID_CONFIG, DESTRUCTIVE_CHANGE.
+   */
+  ensure(spec: TopicSpec, options: EnsureOptions = {}): Promise<Topic> {
+    return this.#change(async () => {
+      await this.#check(spec, options)
+      return this.#apply(spec, false)
+    })
+  }
+
+  /** Rejects as `ensure` would. */
+  check(spec: TopicSpec, options: EnsureOptions = {}): Promise<void> {
+    return this.#change(() => this.#check(spec, options))
+  }
+
+  /** Deletes the topic with all its records. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC. */
+  delete(name: string): Promise<void> {
+    return this.#change(async () => {
+      this.#checkNotInternal(name)
+      const topic = this.#topics.get(name)
+      const gone = unknownTopic(name)
+      if (topic === undefined) throw gone
+      const { files, directory, random } = this.#parts
+      this.#topics.delete(name)
+      await Promise.allSettled(topic.partitions.map(partition => partition.close(gone)))
+      const numbers = topic.partitions.map(p => p.partition)
+      const folders = await renameFolders(files, directory, name, numbers, random)
+      await this.#writeRegistry(new Map())
+      await removeFolders(files, folders)
+    })
   }
 
   /**
@@ -154,6 +180,7 @@ export class TopicStore {
     if (this.#logStarts.size > 0) this.#logStartsWritten = 'as found'
     const known = await readTopics(files, this.#registryPath)
     const entries = known ?? (await findTopics(files, directory))
+    await this.#finishDeletions(entries)
     if (known === undefined && entries.size > 0)
       logger.warn(
         { path: this.#registryPath, topics: [...entries.keys()] },
@@ -167,6 +194,17 @@ export class TopicStore {
       if (!this.#topics.has(name)) await this.#apply({ name, partitions: 1, configs }, true)
     }
     if (before === undefined) await first.opened(this.#topics.get(first.topic)!)
+  }
+
+  /** A topic that was on its way out is gone before anything is opened. */
+  async #finishDeletions(entries: Map<string, TopicEntry>): Promise<void> {
+    const { files, directory, random, logger } = this.#parts
+    const gone = await finishDeletions(files, directory, entries, random)
+    if (gone.size === 0) return
+    for (const name of gone) entries.delete(name)
+    await writeTopics(files, this.#registryPath, entries)
+    await finishDeletions(files, directory, entries, random)
+    logger.info({ topics: [...gone] }, 'topics whose deletion was cut off are deleted now')
   }
 
   async #openTopic(name: string, entry: TopicEntry): Promise<Topic> {
@@ -198,24 +236,26 @@ export class TopicStore {
     this.#logStartsWritten = text
   }
 
-  async #ensure(spec: TopicSpec): Promise<Topic> {
-    checkTopicName(spec.name)
-    this.#checkNotInternal(spec.name)
-    return this.#apply(spec, false)
-  }
-
   #checkNotInternal(name: string): void {
     if (!this.#parts.internal.has(name)) return
     throw new KtsError('INVALID_TOPIC', `topic ${name} is the broker's own; choose another name`)
   }
 
+  async #check(spec: TopicSpec, { allowDestructive = false }: EnsureOptions): Promise<void> {
+    const { name } = spec
+    checkTopicName(name)
+    this.#checkNotInternal(name)
+    const after = settingsOf(spec)
+    const old = this.#topics.get(name)
+    if (old === undefined || allowDestructive) return
+    const { partitions, settings: before } = old
+    const partitionsWanted = spec.partitions ?? 0
+    await checkDestructive({ topic: name, partitions, before, after, partitionsWanted })
+  }
+
   async #apply(spec: TopicSpec, internal: boolean): Promise<Topic> {
     const { name, configs } = spec
-    const { settings, problems } = parseTopicConfigs(configs)
-    if (problems.length > 0) {
-      const list = problems.map(p => `${p.name}: ${p.message}`).join('; ')
-      throw new KtsError('INVALID_CONFIG', `topic ${name}: ${list}`)
-    }
+    const settings = settingsOf(spec)
     const old = this.#topics.get(name)
     const before = old?.entry.partitions ?? 0
     const wanted = spec.partitions ?? (old === undefined ? this.#parts.partitionsDefault : 0)
@@ -241,12 +281,17 @@ export class TopicStore {
     const { files, directory } = this.#parts
     try {
       await files.syncDirectory(directory)
-      const entries = new Map([...this.#topics].map(([topic, { entry: e }]) => [topic, e]))
-      await writeTopics(files, this.#registryPath, entries.set(name, entry))
+      await this.#writeRegistry(new Map([[name, entry]]))
     } catch (error) {
       for (const partition of created) await partition.close().catch(() => undefined)
       throw error
     }
+  }
+
+  async #writeRegistry(changed: ReadonlyMap<string, TopicEntry>): Promise<void> {
+    const entries = new Map([...this.#topics].map(([topic, { entry }]) => [topic, entry]))
+    for (const [name, entry] of changed) entries.set(name, entry)
+    await writeTopics(this.#parts.files, this.#registryPath, entries)
   }
 
   /** Partitions from `from` on. `present`: each must have its folder already. */
@@ -318,6 +363,21 @@ export class TopicStore {
   get #registryPath(): string {
     return `${this.#parts.directory}/meta/topics.json`
   }
+}
+
+/** Throws INVALID_CONFIG with all that is wrong. */
+function settingsOf({ name, configs }: TopicSpec): TopicSettings {
+  const { settings, problems } = parseTopicConfigs(configs)
+  if (problems.length === 0) return settings
+  const list = problems.map(p => `${p.name}: ${p.message}`).join('; ')
+  throw new KtsError('INVALID_CONFIG', `topic ${name}: ${list}`)
+}
+
+function unknownTopic(name: string): KtsError {
+  return new KtsError(
+    'UNKNOWN_TOPIC_OR_PARTITION',
+    `there is no topic or partition ${name}; create the topic under topics: first`,
+  )
 }
 
 export function describeTopic({ name, internal, entry }: Topic): TopicDescription {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest'
 import type { Broker } from '../../broker/index.ts'
+import { adminContract } from './broker-admin.ts'
 import { groupContract } from './broker-groups.ts'
 import { readingContract } from './broker-reading.ts'
 import { restartContract } from './broker-restart.ts'
@@ -39,6 +40,7 @@ export function brokerContract(
     readingContract(using)
     transactionContract(using)
     groupContract(using)
+    adminContract(using)
     if (options.restarts) restartContract(using)
   })
 }

@@ -65,6 +65,27 @@ export class MemoryBroker implements Broker {
     return description
   }
 
+  async checkTopic({ name }: TopicSpec): Promise<void> {
+    this.checkOpen()
+    checkTopicName(name)
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.checkOpen()
+    const topic = this.#topics.get(name)
+    if (topic === undefined) throw new KtsError('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic ${name}`)
+    this.#topics.delete(name)
+    this.#members.topicsChanged()
+    for (const offsets of this.#offsets.values())
+      for (const [key, offset] of offsets) if (offset.topic === name) offsets.delete(key)
+    for (const log of topic.logs) log.end()
+  }
+
+  async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    this.checkOpen()
+    return this.log(topic, partition).deleteBefore(offset)
+  }
+
   async topic(name: string): Promise<TopicDescription | undefined> {
     return this.#topics.get(name)?.description
   }
@@ -180,7 +201,8 @@ class MemoryLog implements PartitionLog {
   readonly #clock: Clock
   readonly #batches: PackedRecords[] = []
   readonly #listeners = new Set<() => void>()
-  readonly logStartOffset = 0
+  logStartOffset = 0
+  #ended = false
   highWatermark = 0
   #bytes = 0
   readonly #partition: number
@@ -217,9 +239,24 @@ class MemoryLog implements PartitionLog {
     for (const listener of this.#listeners) listener()
   }
 
+  /** As of a deleted topic. */
+  end(): void {
+    this.#ended = true
+    for (const listener of this.#listeners) listener()
+  }
+
+  deleteBefore(offset: number): number {
+    const start = offset === -1 ? this.highWatermark : offset
+    if (start < 0 || start > this.highWatermark)
+      throw outOfRange(this.#name, this.#partition, start, this.logStartOffset, this.highWatermark)
+    this.logStartOffset = Math.max(this.logStartOffset, start)
+    return this.logStartOffset
+  }
+
   async read(offset: number, bytesMax: number): Promise<PartitionRead> {
-    if (offset < 0 || offset > this.highWatermark)
-      throw outOfRange(this.#name, this.#partition, offset, 0, this.highWatermark)
+    if (this.#ended) throw new KtsError('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic ${this.#name}`)
+    if (offset < this.logStartOffset || offset > this.highWatermark)
+      throw outOfRange(this.#name, this.#partition, offset, this.logStartOffset, this.highWatermark)
     const batches: PackedRecords[] = []
     let size = 0
     let nextOffset = offset
@@ -236,7 +273,8 @@ class MemoryLog implements PartitionLog {
 
   offsetForTime(timestamp: number): number | undefined {
     for (const batch of this.#batches)
-      for (let i = 0; i < batch.count; i++) if (batch.timestamp(i) >= timestamp) return batch.offset(i)
+      for (let i = 0; i < batch.count; i++)
+        if (batch.timestamp(i) >= timestamp && batch.offset(i) >= this.logStartOffset) return batch.offset(i)
     return undefined
   }
 
