@@ -30,6 +30,16 @@ describe.skipIf(golden === undefined)('log verify on what Kafka wrote', () => {
 
   const damaged = (name: string) => join(golden!, 'kafka-4.1.2/7-damaged/damaged', name)
 
+  test('takes indexes with the space that a running broker allocates ahead', async () => {
+    const files = await emptyDisk()
+    await goldenLog(files, join(golden!, 'kafka-4.1.2/4-segments/segments-0'))
+    for (const suffix of ['index', 'timeindex'])
+      await alter(files, `${FOLDER}/00000000000000000189.${suffix}`, bytes =>
+        Buffer.concat([bytes, Buffer.alloc(2400)]),
+      )
+    expect((await verify(files)).problems).toEqual([])
+  })
+
   test('names file, byte and offsets of a batch with a flipped bit', async () => {
     const { problems } = await verify(nodeFiles, damaged('flip-0'))
     const path = `${damaged('flip-0')}/00000000000000000000.log`
