@@ -11,6 +11,7 @@ import { findNextBatch, type ScanPlace, scanBatches } from './batch-scan.ts'
 import type { FileCache } from './file-cache.ts'
 import { OFFSET_ENTRY_BYTES, type OffsetEntry } from './offset-index.ts'
 import { type Hole, offsetName, Segment } from './segment.ts'
+import { timeHolds } from './segment-reader.ts'
 import { TIME_ENTRY_BYTES, type TimeEntry } from './time-index.ts'
 
 /** What opening a segment found and did. */
@@ -59,9 +60,12 @@ export async function openSegment(
   plan: SegmentPlan,
 ): Promise<{ segment: Segment; recovery: SegmentRecovery }> {
   const { segment, aligned } = await statSegment(cache, plan)
-  const start = aligned ? await trustedStart(segment, plan) : undefined
+  let start = aligned ? await trustedStart(segment, plan) : undefined
   const entriesBefore = segment.offsetIndex.file.count
-  const first = await walk(segment, plan, start)
+  const wrongTime = start?.largest !== undefined && !(await timeHolds(segment, start.largest, segment.bytes))
+  if (wrongTime) start = undefined
+  // Either the index is wrong or that batch: its checksum tells.
+  const first = await walk(segment, wrongTime ? { ...plan, checkFrom: 0 } : plan, start)
   let { truncatedBytes } = first
   let rebuilt = start === undefined && segment.bytes > 0
   const lastTime = await segment.timeIndex.last()

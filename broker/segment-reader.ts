@@ -16,6 +16,7 @@ import { findNextBatch, offsetIsShifted, type ScanPlace, scanBatches } from './b
 import type { OffsetEntry } from './offset-index.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import type { Hole, Segment } from './segment.ts'
+import type { TimeEntry } from './time-index.ts'
 
 /** What is read at once while looking for the batch of an offset, to have its header at least. */
 const READ_BYTES_MIN = 4 << 10
@@ -257,8 +258,31 @@ export async function seekTime(
   from: number,
   ends: SegmentEnds,
 ): Promise<ScanPlace> {
-  const before = await segment.timeIndex.before(timestamp)
+  const entry = await segment.timeIndex.before(timestamp)
+  const before = entry !== undefined && (await timeHolds(segment, entry, ends.bytesEnd)) ? entry : undefined
   const start = await seekSegment(segment, Math.max(from, (before?.offset ?? -1) + 1, segment.baseOffset), ends)
   const isBefore = (bytes: Buffer, at: number) => batchMaxTimestamp(bytes, at) < timestamp || batchIsControl(bytes, at)
   return scanBatches(segment.store, start, ends.bytesEnd, false, isBefore)
+}
+
+/** Whether the batch with that offset has that largest time: an index without a checksum may say anything. */
+export async function timeHolds(
+  segment: Segment,
+  { timestamp, offset }: TimeEntry,
+  bytesEnd: number,
+): Promise<boolean> {
+  const entry = await segment.offsetIndex.floor(offset)
+  const header = Buffer.alloc(BATCH_HEADER_BYTES)
+  let found = false
+  const look = (bytes: Buffer, at: number) => {
+    if (batchLastOffset(bytes, at) < offset) return true
+    found = batchBaseOffset(bytes, at) <= offset && batchMaxTimestamp(bytes, at) === timestamp
+    return false
+  }
+  const position = entry?.position ?? 0
+  if (position + header.length > bytesEnd) return false
+  await segment.store.read(header, 0, header.length, position)
+  if (!batchIsSane(header, 0)) return false
+  await scanBatches(segment.store, { position, nextOffset: batchBaseOffset(header, 0) }, bytesEnd, false, look)
+  return found
 }

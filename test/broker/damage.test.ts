@@ -193,9 +193,12 @@ describe('indexes that are not those of the log are built again', () => {
     ['preallocated', bytes => Buffer.concat([bytes, Buffer.alloc(2400)])],
     ['noise', bytes => new SeededRandom(3).bytes(bytes.length)],
   ]
+  // Every entry looks like one, and is not true.
+  const later = (bytes: Buffer) => bytes.map((byte, at) => (at % 12 === 7 ? byte + 1 : byte)) as Buffer
   for (const clean of [true, false]) {
     for (const suffix of ['index', 'timeindex']) {
-      test.each(variants)(`.${suffix} %s, ${clean ? 'clean' : 'unclean'}`, async (_, change) => {
+      const all = suffix === 'index' ? variants : [...variants, ['of later times', later] as const]
+      test.each(all)(`.${suffix} %s, ${clean ? 'clean' : 'unclean'}`, async (_, change) => {
         const { files, values } = await written()
         const path = `${DIRECTORY}/00000000000000000000.${suffix}`
         const before = await bytesOf(files, path)
