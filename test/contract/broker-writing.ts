@@ -70,7 +70,9 @@ export function writingContract(using: Using): void {
       expect(valuesOf(await readAll(broker, 't', 0))).toEqual(['a', 'b', 'd'])
       expect((await readAll(broker, 't', 0)).map(r => r.offset)).toEqual([0, 1, 2])
       expect(valuesOf(await readAll(broker, 't', 1))).toEqual(['c'])
-      expect(await broker.partition('t', 0)).toMatchObject({ logStartOffset: 0, highWatermark: 3, lastStableOffset: 3 })
+      const { logStartOffset, highWatermark, lastStableOffset } = await broker.partition('t', 0)
+      expect([logStartOffset, lastStableOffset]).toEqual([0, highWatermark])
+      expect(highWatermark).toBeGreaterThanOrEqual(3)
     })
 
     test('that is aborted leaves nothing', async () => {

@@ -75,7 +75,8 @@ export class ClusterWriter implements Writer {
     this.codec = options.compression ?? 'none'
     this.#timeoutMs = options.transactionTimeoutMs ?? TIMEOUT_MS
     const sane = Number.isInteger(this.#timeoutMs) && this.#timeoutMs >= 1 && this.#timeoutMs <= TIMEOUT_MAX_MS
-    assert(sane, `transactionTimeoutMs is 1 to ${TIMEOUT_MAX_MS}, got ${this.#timeoutMs}`)
+    if (!sane)
+      throw new KtsError('INVALID_CONFIG', `transactionTimeoutMs is 1 to ${TIMEOUT_MAX_MS}, got ${this.#timeoutMs}`)
   }
 
   async begin(): Promise<Transaction> {

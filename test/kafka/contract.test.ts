@@ -13,7 +13,10 @@ let tests = 0
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'kts-kafka-'))
   // Kafka 4 refuses records of a time more than an hour ahead unless told.
-  server = await startKafka(folder, { 'log.message.timestamp.after.max.ms': '9223372036854775807' })
+  server = await startKafka(folder, {
+    'log.message.timestamp.after.max.ms': '9223372036854775807',
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
+  })
 })
 
 afterAll(async () => {

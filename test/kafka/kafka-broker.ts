@@ -26,6 +26,7 @@ import { ClusterWriter } from './cluster-writer.ts'
 
 const CHECKPOINTS_TOPIC = 'connect-offsets'
 const PAUSE_MS = 10
+const FORGET_MS = 15_000
 
 /**
  * The broker's port on a Kafka cluster: a spike that shows whether the port fits, not a product. Topics, groups and
@@ -61,9 +62,9 @@ export class KafkaBroker implements Broker {
     return name.slice(this.#prefix.length)
   }
 
-  async ensureTopic({ name, partitions, configs }: TopicSpec): Promise<TopicDescription> {
-    this.checkOpen()
-    checkTopicName(name)
+  async ensureTopic(spec: TopicSpec): Promise<TopicDescription> {
+    await this.checkTopic(spec)
+    const { name, partitions, configs } = spec
     const inCluster = this.name(name)
     await this.cluster.topics()
     const old = await this.cluster.topic(inCluster)
@@ -76,6 +77,11 @@ export class KafkaBroker implements Broker {
       this.#maxMessageBytes.delete(inCluster)
     }
     return (await this.topic(name))!
+  }
+
+  async checkTopic({ name }: TopicSpec): Promise<void> {
+    this.checkOpen()
+    checkTopicName(name)
   }
 
   async topic(name: string): Promise<TopicDescription | undefined> {
@@ -96,6 +102,12 @@ export class KafkaBroker implements Broker {
 
   async deleteTopic(name: string): Promise<void> {
     await this.cluster.deleteTopic(this.name(name))
+    // The group coordinator hears of it later, and forgets the positions then.
+    const deadline = Date.now() + FORGET_MS
+    while (await this.#anyCommitted(name)) {
+      if (Date.now() > deadline) throw new KtsError('INTERNAL', `the positions in ${name} outlive it`)
+      await pause()
+    }
   }
 
   async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
@@ -182,6 +194,13 @@ export class KafkaBroker implements Broker {
     const own = names.map(name => name.slice(this.#prefix.length)).sort()
     const committed = await Promise.all(own.map(async group => ({ group, offsets: await this.committed(group) })))
     return committed.filter(({ offsets }) => offsets.length > 0).map(({ group }) => group)
+  }
+
+  async #anyCommitted(topic: string): Promise<boolean> {
+    for (const group of await this.groups()) {
+      if ((await this.committed(group)).some(offset => offset.topic === topic)) return true
+    }
+    return false
   }
 
   async #groups() {
