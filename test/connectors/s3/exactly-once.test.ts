@@ -4,14 +4,12 @@ import { FaultyFiles } from '../../../base/faulty-files.ts'
 import { MemoryFiles } from '../../../base/memory-files.ts'
 import { SeededRandom } from '../../../runtime/api/index.ts'
 import { objectsIn } from '../../support/s3-sink.ts'
+import { anyConfig, FOREVER, liveToTheEnd, livesUnder, numbersOf, someRecords } from './histories.ts'
 import { type Given, KilledSink, type KillSwitch, type Life, type ModelRecord, type Place } from './killed-sink.ts'
 
 const SEED = Number(process.env.KTS_TEST_SEED ?? Date.now() % 1_000_000)
 console.log(`seed ${SEED} (KTS_TEST_SEED)`)
-const RUNS = Number(process.env.KTS_TEST_RUNS ?? 300)
-
-/** Sees no kill. */
-const FOREVER = Number.MAX_SAFE_INTEGER
+const RUNS = { seed: SEED, numRuns: 400 }
 
 /** A directory on a disk whose power is cut with the kill, or not. */
 class MemoryPlace implements Place {
@@ -39,86 +37,58 @@ class MemoryPlace implements Place {
   }
 }
 
-const record: fc.Arbitrary<ModelRecord> = fc.record({
-  hour: fc.nat(2),
-  value: fc.oneof(
-    { weight: 12, arbitrary: fc.constant('line' as const) },
-    { weight: 1, arbitrary: fc.constant('null' as const) },
-    { weight: 1, arbitrary: fc.constant('bad' as const) },
-  ),
-})
-
-const given: fc.Arbitrary<Given> = fc.record({
-  'format.class': fc.constantFrom('text' as const, 'json' as const),
-  'partitioner.class': fc.constantFrom('default' as const, 'hourly' as const, 'daily' as const),
-  'topics.dir': fc.constantFrom('topics', 'elsewhere'),
-  'flush.size': fc.constantFrom(-1, 1, 3, 10),
-  'rotate.interval.ms': fc.constantFrom(-1, 3_600_000),
-  'rotate.idle.ms': fc.constantFrom(-1, 300),
-  'rotate.schedule.interval.ms': fc.constantFrom(-1, 500),
-  'partitioner.max.open.files': fc.constantFrom(1, 2, 10),
-  'behavior.on.null.values': fc.constantFrom('fail' as const, 'ignore' as const),
-})
-
-const life = (given: fc.Arbitrary<Given>): fc.Arbitrary<Life> =>
-  fc.record({
-    given,
-    killAt: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 500 })),
-    afterwards: fc.boolean(),
-    seed: fc.nat(),
-  })
-
-const records = fc.array(record, { minLength: 1, maxLength: 60, size: 'max' })
-
-async function deliverAll(sink: KilledSink, lives: readonly Life[], last: Given): Promise<void> {
-  for (const one of lives) await sink.live(one)
-  expect(await sink.live({ given: last, killAt: FOREVER, afterwards: false, seed: 1 })).toBe(true)
-}
-
-const linesOf = (all: readonly ModelRecord[]) => all.flatMap(({ value }, n) => (value === 'line' ? [n] : []))
-
 test('whenever it is killed, with or without the power, whatever the clock did and however it was configured anew: every record is in exactly one object', async () => {
+  const histories = [someRecords, livesUnder(anyConfig), anyConfig, fc.boolean(), fc.boolean(), fc.nat()] as const
   await fc.assert(
-    fc.asyncProperty(
-      records,
-      fc.array(life(given), { maxLength: 8, size: 'max' }),
-      given,
-      fc.boolean(),
-      fc.boolean(),
-      fc.nat(),
-      async (all, lives, last, packed, powerCuts, seed) => {
-        const sink = new KilledSink(all, packed, new MemoryPlace(seed, powerCuts))
-        await deliverAll(sink, lives, last)
-        expect(await sink.delivered()).toEqual(linesOf(all))
-      },
-    ),
-    { seed: SEED, numRuns: RUNS },
+    fc.asyncProperty(...histories, async (all, lives, last, packed, powerCuts, seed) => {
+      const sink = new KilledSink(all, packed, new MemoryPlace(seed, powerCuts))
+      await liveToTheEnd(sink, lives, last)
+      expect(await sink.delivered()).toEqual(numbersOf(all, value => value === 'line'))
+    }),
+    RUNS,
   )
 })
 
 test('under one configuration refused records are refused again until that is committed, and folders keep their order', async () => {
+  const failing = anyConfig.map((given): Given => ({ ...given, 'behavior.on.null.values': 'fail' }))
+  const lives = failing.chain(given => fc.tuple(fc.constant(given), livesUnder(fc.constant(given))))
   await fc.assert(
-    fc.asyncProperty(
-      records,
-      given.chain(g => fc.tuple(fc.constant(g), fc.array(life(fc.constant(g)), { maxLength: 8, size: 'max' }))),
-      fc.nat(),
-      async (all, [given, lives], seed) => {
-        const failing: Given = { ...given, 'behavior.on.null.values': 'fail' }
-        const place = new MemoryPlace(seed, true)
-        const sink = new KilledSink(all, false, place)
-        await deliverAll(
-          sink,
-          lives.map(one => ({ ...one, given: failing })),
-          failing,
-        )
-        expect(await sink.delivered()).toEqual(linesOf(all))
-        const refused = all.flatMap(({ value }, n) => (value === 'line' ? [] : [n]))
-        expect([...sink.letters].sort((a, b) => a - b)).toEqual(refused)
-        expectOrderInFolders(await place.objects())
-      },
-    ),
-    { seed: SEED, numRuns: RUNS },
+    fc.asyncProperty(someRecords, lives, fc.nat(), async (all, [given, lives], seed) => {
+      const place = new MemoryPlace(seed, true)
+      const sink = new KilledSink(all, false, place)
+      await liveToTheEnd(sink, lives, given)
+      expect(await sink.delivered()).toEqual(numbersOf(all, value => value === 'line'))
+      expect([...sink.letters].sort((a, b) => a - b)).toEqual(numbersOf(all, value => value !== 'line'))
+      expectOrderInFolders(await place.objects())
+    }),
+    RUNS,
   )
+})
+
+test('what one configuration planned or wrote among the records of another stays its own, over a second edit too', async () => {
+  const all = [0, 1, 0, 1, 0, 1].map((hour): ModelRecord => ({ hour, value: 'line' }))
+  const hourly: Given = { 'partitioner.class': 'hourly', 'flush.size': 2, 'rotate.idle.ms': -1 }
+  const whole: Given = { 'partitioner.class': 'default', 'rotate.idle.ms': -1 }
+  for (let first = 1; first < 80; first++) {
+    for (let second = 1; second < 60; second++) {
+      const sink = new KilledSink(all, true, new MemoryPlace(SEED, false))
+      const lives = [
+        { given: hourly, killAt: first, afterwards: true, seed: 5 },
+        { given: whole, killAt: second, afterwards: true, seed: 6 },
+      ]
+      await liveToTheEnd(sink, lives, hourly)
+      expect(await sink.delivered(), `killed at ${first} and ${second}`).toEqual([0, 1, 2, 3, 4, 5])
+    }
+  }
+})
+
+test('the state stays small with as many folders as records, and with one that is open all the time', async () => {
+  const all = Array.from({ length: 3000 }, (_, n): ModelRecord => ({ hour: n % 2 === 0 ? 0 : n, value: 'line' }))
+  const sink = new KilledSink(all, true, new MemoryPlace(SEED, false))
+  const given: Given = { 'partitioner.class': 'hourly', 'partitioner.max.open.files': 5, 'rotate.idle.ms': -1 }
+  await liveToTheEnd(sink, [], { ...given, 'rotate.schedule.interval.ms': -1 })
+  expect(await sink.delivered()).toHaveLength(3000)
+  expect(sink.stateBytesMax).toBeLessThan(100_000)
 })
 
 function expectOrderInFolders(objects: ReadonlyMap<string, Buffer>): void {
