@@ -10,6 +10,10 @@ import type { TransactionPartition } from './transaction-markers.ts'
 import { recoverTransactions } from './transaction-recovery.ts'
 import { Transactions } from './transactions.ts'
 
+/** Nobody else's transactional id: tasks have `<pipeline>-<connector>-<task>`. */
+const FORGETTING_ID = '__deleted-topics'
+const FORGETTING_TIMEOUT_MS = 60_000
+
 export interface EmbeddedStatesParts {
   /** The data directory. */
   readonly directory: string
@@ -24,6 +28,9 @@ export class EmbeddedStates {
   readonly offsets: TransactionalState & { readonly view: GroupOffsets }
   readonly checkpoints: TransactionalState & { readonly view: Checkpoints }
   readonly #log: TransactionLog
+  readonly #clock: Clock
+  /** One transaction at a time. */
+  #forgetting: Promise<void> = Promise.resolve()
 
   /** Ends what the last run left open, then reads positions: nobody may have read before. */
   static async open(parts: EmbeddedStatesParts, topics: TopicStore, log: TransactionLog): Promise<EmbeddedStates> {
@@ -44,25 +51,45 @@ export class EmbeddedStates {
     })
     const offsets = await openState(parts, topics, OFFSETS_TOPIC, new GroupOffsets())
     const checkpoints = await openState(parts, topics, CHECKPOINTS_TOPIC, new Checkpoints())
-    return new EmbeddedStates(log, transactions, offsets, checkpoints)
+    return new EmbeddedStates(log, parts.clock, transactions, offsets, checkpoints)
   }
 
   private constructor(
     log: TransactionLog,
+    clock: Clock,
     transactions: Transactions,
     offsets: EmbeddedStates['offsets'],
     checkpoints: EmbeddedStates['checkpoints'],
   ) {
     this.#log = log
+    this.#clock = clock
     this.transactions = transactions
     this.offsets = offsets
     this.checkpoints = checkpoints
   }
 
-  /** The positions of all groups in a topic that is gone: one that takes its name begins anew. */
-  async forgetOffsets(topic: string): Promise<void> {
-    const { view, state } = this.offsets
-    await state.put(view.tombstones(topic))
+  /** Removes the positions of all groups in a topic that is gone: one that takes its name begins anew. */
+  forgetOffsets(topic: string): Promise<void> {
+    const forgetting = this.#forgetting.then(() => this.#forgetOffsets(topic))
+    this.#forgetting = forgetting.catch(() => undefined)
+    return forgetting
+  }
+
+  /** In a transaction, as all that goes into these topics: what is torn can then be told from what was acknowledged. */
+  async #forgetOffsets(topic: string): Promise<void> {
+    const { view, state, partition } = this.offsets
+    const tombstones = view.tombstones(topic)
+    if (tombstones.length === 0) return
+    const id = this.transactions.of(FORGETTING_ID)
+    const producer = await id.begin()
+    const ending = { producer, partitions: new Set([partition]), plain: new Set<TransactionPartition>() }
+    const written = await state.append(tombstones, producer).catch(error => {
+      id.abort(producer, ending.partitions)
+      throw error
+    })
+    await id.commit({ ...ending, startedAt: this.#clock.now(), timeoutMs: FORGETTING_TIMEOUT_MS }, () =>
+      state.apply(written),
+    )
   }
 
   /** Writes the snapshots that keep the next start short. Failures are only logged, and answered with false. */
