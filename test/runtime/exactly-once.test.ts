@@ -16,10 +16,15 @@ import { openAsNewProcess } from '../support/embedded.ts'
 import { scriptedSource, testTransform } from '../support/runtime-connectors.ts'
 import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
 
-const POLLS = 8
+const POLLS = 5
 const PER_POLL = 3
 /** So many records wait before the sink makes them durable, so its offset lags behind the dead letters. */
 const LAG = 5
+const CONVERTERS = { 'key.converter': 'bytes', 'value.converter': 'bytes' }
+const TOPICS = [
+  { name: 't', configs: CONVERTERS },
+  { name: 'dead', configs: {} },
+]
 const ALL = Array.from({ length: POLLS * PER_POLL }, (_, i) => String(i))
 const isBad = (value: string) => value.endsWith('3') || value.endsWith('4')
 
@@ -84,9 +89,11 @@ function configuration() {
   return { ...config, worker: { ...config.worker, 'offset.flush.interval.ms': 1 } }
 }
 
-/** One process: opens the log and runs the pipeline until it has finished or `dead` says so. */
-async function live(files: MemoryFiles | FaultyFiles, dead: Promise<void>): Promise<void> {
+/** One process: opens the log and runs the pipeline until it has finished or `dead` says so. Topics are there before `opened`. */
+async function live(files: MemoryFiles | FaultyFiles, dead: Promise<void>, opened = () => {}): Promise<void> {
   const broker = await openAsNewProcess({ files })
+  for (const topic of TOPICS) await broker.ensureTopic(topic)
+  opened()
   const environment = { broker, clock: systemClock, random: new SeededRandom(1), files, log: silentLogger }
   const worker = await Worker.start(configuration(), environment)
   await Promise.race([worker.finished, dead])
@@ -107,41 +114,45 @@ async function check(broker: Broker, place: string): Promise<void> {
   expect(position!.metadata, place).toBe('')
 }
 
-/** Runs the pipeline, ends its process at file call `at`, and runs it again to the end. True when the call came. */
-async function killedAt(at: number, powerCut: boolean): Promise<boolean> {
+type End = 'kill' | 'power cut' | 'failed sync'
+
+/** Runs the pipeline, ends its process at file call `at` (sync `at`), and runs it again to the end. True when the call came. */
+async function endedAt(at: number, end: End): Promise<boolean> {
   const disk = new MemoryFiles(new SeededRandom(at))
   let after = disk
-  let calls = 0
+  let calls = Number.NEGATIVE_INFINITY
   let die = () => {}
   const dead = new Promise<void>(resolve => (die = resolve))
-  const killed = () => calls >= at
-  const files = new FaultyFiles(disk, () => {
-    if (++calls === at && powerCut) after = disk.powerCut()
-    if (!killed()) return
+  const came = () => calls >= at
+  const files = new FaultyFiles(disk, call => {
+    if (end === 'failed sync' && call !== 'datasync') return
+    if (++calls === at && end === 'power cut') after = disk.powerCut()
+    if (!came()) return
     die()
-    throw new KtsError('EIO', 'the process is gone')
+    if (end !== 'failed sync') throw new KtsError('EIO', 'the process is gone')
   })
-  await live(files, dead).catch(error => {
-    if (!killed()) throw error
+  const opened = () => {
+    calls = 0
+    if (end === 'failed sync') files.fail({ call: 'datasync', nth: at, error: 'EIO' })
+  }
+  await live(files, dead, opened).catch(error => {
+    if (!came()) throw error
   })
-  const came = killed()
+  const ended = came()
   calls = Number.POSITIVE_INFINITY
   await live(after, new Promise(() => {}))
   const broker = await openAsNewProcess({ files: after })
-  await check(broker, `${powerCut ? 'power cut' : 'kill'} at call ${at}`)
+  await check(broker, `${end} ${at}`)
   await broker.close()
-  return came
+  return ended
 }
 
-test.each([
-  ['a kill', false],
-  ['a power cut', true],
-])(
-  '%s at any file call: records once and whole with their positions; the state, offset and dead letters of the sink together',
-  async (_, powerCut) => {
+test.each(['kill', 'power cut', 'failed sync'] as const)(
+  '%s, at any file call: records once and whole with their positions; state, offset and dead letters of the sink together',
+  async end => {
     let at = 1
-    for (let missed = 0; missed < 3; at++) if (!(await killedAt(at, powerCut))) missed++
-    expect(at).toBeGreaterThan(50)
+    for (let missed = 0; missed < 3; at++) if (!(await endedAt(at, end))) missed++
+    expect(at).toBeGreaterThan(15)
   },
   120_000,
 )
