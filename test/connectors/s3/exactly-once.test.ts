@@ -65,23 +65,6 @@ test('under one configuration refused records are refused again until that is co
   )
 })
 
-test('what one configuration planned or wrote among the records of another stays its own, over a second edit too', async () => {
-  const all = [0, 1, 0, 1, 0, 1].map((hour): ModelRecord => ({ hour, value: 'line' }))
-  const hourly: Given = { 'partitioner.class': 'hourly', 'flush.size': 2, 'rotate.idle.ms': -1 }
-  const whole: Given = { 'partitioner.class': 'default', 'rotate.idle.ms': -1 }
-  for (let first = 1; first < 80; first++) {
-    for (let second = 1; second < 60; second++) {
-      const sink = new KilledSink(all, true, new MemoryPlace(SEED, false))
-      const lives = [
-        { given: hourly, killAt: first, afterwards: true, seed: 5 },
-        { given: whole, killAt: second, afterwards: true, seed: 6 },
-      ]
-      await liveToTheEnd(sink, lives, hourly)
-      expect(await sink.delivered(), `killed at ${first} and ${second}`).toEqual([0, 1, 2, 3, 4, 5])
-    }
-  }
-})
-
 test('the state stays small with as many folders as records, and with one that is open all the time', async () => {
   const all = Array.from({ length: 3000 }, (_, n): ModelRecord => ({ hour: n % 2 === 0 ? 0 : n, value: 'line' }))
   const sink = new KilledSink(all, true, new MemoryPlace(SEED, false))
