@@ -124,15 +124,17 @@ export interface Writer {
 }
 
 /**
- * Appends, checkpoints and group offsets that become visible and durable together. (The embedded engine of this version
- * is at least once: a kill inside `commit` may leave records without their checkpoint, never a checkpoint without its
- * records. An abort leaves nothing.)
+ * Appends, checkpoints and group offsets that become visible and durable together, or not at all: whatever happens, a
+ * reader of committed records never sees a part of them. While it is open, records that others commit behind its own in
+ * a partition may wait for its end, as in Kafka.
  */
 export interface Transaction {
   /**
    * Adds one batch behind the earlier ones of the same partition; nothing is readable before the commit. The records'
    * bytes belong to the transaction until it ends. Resolves when the engine can take more: awaiting it is the
    * back-pressure. Keys, values, headers and timestamps are kept as they are, timestamps of -1 become the append time.
+   * UNKNOWN_TOPIC_OR_PARTITION, INVALID_RECORD and MESSAGE_TOO_LARGE leave nothing of the call, and the transaction goes
+   * on; after any other rejection it can only be aborted.
    */
   append(topic: string, partition: number, records: PackedRecords): Promise<void>
   /** Replaces the connector's checkpoints of the same partitions; a null value forgets one. */
@@ -140,11 +142,11 @@ export interface Transaction {
   /** Moves the group's positions. `group` as the Reader gave it, so a cluster can fence a member that lost its place. */
   offsets(group: GroupMember, offsets: readonly GroupOffset[]): void
   /**
-   * Durable when it resolves, in full. A rejection ends the transaction; with code COMMIT_UNKNOWN it may be either: reopen
-   * and read back.
+   * Durable when it resolves, in full. A rejection has aborted the transaction; with code COMMIT_UNKNOWN it may be either:
+   * reopen and read back.
    */
   commit(): Promise<void>
-  /** Leaves nothing behind. */
+  /** No reader of committed records sees anything of it. */
   abort(): Promise<void>
 }
 
