@@ -161,9 +161,9 @@ test('what a task saves while a commit is under way waits for its turn', async (
 })
 
 test.each([
-  ['none', 'FAILED', ['first']],
-  ['all', 'FINISHED', ['first', 'last']],
-] as const)('records damaged in the log under errors.tolerance %s: %s', async (tolerance, state, delivered) => {
+  ['none', 'FAILED'],
+  ['all', 'FINISHED'],
+] as const)('records damaged in the log under errors.tolerance %s: %s', async (tolerance, state) => {
   const files = new MemoryFiles(new SeededRandom(1))
   const broker = await openAsNewProcess({ files })
   await broker.ensureTopic({ name: 't', configs: {} })
@@ -180,8 +180,13 @@ test.each([
   const worker = await Worker.start(config, environment)
   await worker.finished
   const status = (await worker.status()).connectors.find(c => c.kind === 'sink')!
-  expect([status.state, sink.delivered]).toEqual([state, delivered])
-  if (tolerance === 'all') expect([status.events['records.damaged'], status.lag]).toEqual([1, 0])
-  else expect(status.tasks[0]!.trace).toContain('CORRUPT_MESSAGE')
+  expect(status.state).toBe(state)
+  if (tolerance === 'all') {
+    expect(sink.delivered).toEqual(['first', 'last'])
+    expect([status.events['records.damaged'], status.lag]).toEqual([1, 0])
+  } else {
+    expect(status.tasks[0]!.trace).toContain('CORRUPT_MESSAGE')
+    expect(sink.delivered).not.toContain('last')
+  }
   await broker.close()
 })
