@@ -5,9 +5,11 @@ import {
   batchBaseOffset,
   batchBaseSequence,
   batchChecksumHolds,
+  batchCount,
   batchIsControl,
   batchIsTransactional,
   batchLastOffset,
+  batchLastOffsetDelta,
   batchLastSequence,
   batchMaxTimestamp,
   batchProducerEpoch,
@@ -56,13 +58,13 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
   const { segments, recoveries } = opened
   try {
     if (lostEnd !== undefined && lostEnd > 0) await markLoss(segments.at(-1)!, lostEnd)
-    const end = segments.at(-1)!.nextOffset
-    await removeSnapshotsAbove(files, directory, end)
+    if (clean && recoveryPoint > 0) await boundLastBatch(segments.at(-1)!, parts)
+    await removeSnapshotsAbove(files, directory, segments.at(-1)!.nextOffset)
     const producers = new Producers(`${parts.topic}-${parts.partition}`)
     const snapshotOffset = await recoverProducers(segments, producers, parts, lostEnd === undefined ? 0 : trusted)
     const abortedCheckpoint = await verifyAborted(segments, parts, snapshotOffset)
     for (const segment of segments) await segment.aborted.cutRest()
-    await findUndecidable(segments, producers, snapshotOffset, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
+    await findUndecidable(segments, producers, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
     return { segments, recoveries, producers, snapshotOffset, abortedCheckpoint, lostEnd: lostEnd ?? 0 }
   } catch (error) {
     await closeAll(segments).catch(() => undefined)
@@ -80,6 +82,28 @@ async function findLostEnd(parts: PartitionParts, end: number): Promise<number |
   if (recoveryPoint <= end) return 0
   const { snapshot } = await readNewestSnapshot(files, directory, recoveryPoint)
   return snapshot === undefined || snapshot.offset <= end ? undefined : snapshot.offset
+}
+
+/**
+ * The checksum does not cover the base offset, and the last batch has none behind it that would contradict. After a clean
+ * stop recovery point and snapshot know where the log ended: a last batch behind a gap that would fit there was shifted,
+ * and reads above the end that is set here name it.
+ */
+async function boundLastBatch(segment: Segment, { files, directory, recoveryPoint }: PartitionParts): Promise<void> {
+  if (segment.nextOffset <= recoveryPoint || recoveryPoint <= segment.baseOffset) return
+  if (!(await snapshotOffsets(files, directory)).includes(recoveryPoint)) return
+  const ends = { offsetEnd: segment.nextOffset, bytesEnd: segment.bytes }
+  const place = await seekSegment(segment, segment.baseOffset, ends)
+  let expected = segment.baseOffset
+  let isShifted = false
+  await scanBatches(segment.store, place, segment.bytes, false, (bytes, at, position) => {
+    const isLast = position + batchSize(bytes, at) === segment.bytes
+    const fits = expected + batchLastOffsetDelta(bytes, at) + 1 === recoveryPoint
+    isShifted = isLast && fits && batchBaseOffset(bytes, at) > expected
+    expected = batchLastOffset(bytes, at) + 1
+    return true
+  })
+  if (isShifted) segment.observe(recoveryPoint - 1, -1)
 }
 
 /** Bytes that are no batch keep the place of lost records, so that later starts and other readers name them too. */
@@ -146,27 +170,41 @@ async function verifyAborted(segments: readonly Segment[], parts: PartitionParts
 async function findUndecidable(
   segments: readonly Segment[],
   producers: Producers,
-  checkedFrom: number,
   acknowledgedEnd: number,
 ): Promise<void> {
   const open = producers.open()
   const first = open[0]?.firstOffset ?? Number.POSITIVE_INFINITY
+  const lost: LostOffsets[] = []
   for (const segment of segments) {
-    if (segment.nextOffset > first && first < checkedFrom) await findHoles(segment, first)
+    if (segment.nextOffset > first) lost.push(...(await findRepaired(segment, first)), ...segment.holes)
   }
-  const holes = segments.flatMap(segment => segment.holes).filter(hole => hole.firstOffset < acknowledgedEnd)
+  const acknowledged = lost.filter(range => range.firstOffset < acknowledgedEnd)
   for (const { producerId, firstOffset } of open) {
-    if (holes.some(hole => hole.lastOffset >= firstOffset)) producers.giveUp(producerId)
+    if (acknowledged.some(range => range.lastOffset >= firstOffset)) producers.giveUp(producerId)
   }
 }
 
-/** Reads what nobody has looked at since an earlier start; there is hardly ever an open transaction that reaches there. */
-async function findHoles(segment: Segment, from: number): Promise<void> {
+interface LostOffsets {
+  readonly firstOffset: number
+  readonly lastOffset: number
+}
+
+/**
+ * Reads what nobody may have looked at since an earlier start, which finds its holes; there is hardly ever an open
+ * transaction that reaches there. Answers the damage that was repaired: batches without records and producer.
+ */
+async function findRepaired(segment: Segment, from: number): Promise<LostOffsets[]> {
+  const repaired: LostOffsets[] = []
+  const observe = (bytes: Buffer, at: number) => {
+    if (batchCount(bytes, at) === 0 && batchProducerId(bytes, at) < 0)
+      repaired.push({ firstOffset: batchBaseOffset(bytes, at), lastOffset: batchLastOffset(bytes, at) })
+    return true
+  }
   const ends = { offsetEnd: segment.nextOffset, bytesEnd: segment.bytes }
   let place: ScanPlace = await seekSegment(segment, Math.max(from, segment.baseOffset), ends)
   for (;;) {
-    place = await scanBatches(segment.store, place, segment.bytes, true, () => true)
-    if (place.position === segment.bytes) return
+    place = await scanBatches(segment.store, place, segment.bytes, true, observe)
+    if (place.position === segment.bytes) return repaired
     const hole = await findHole(segment, place, ends)
     place = { position: hole.end, nextOffset: hole.lastOffset + 1 }
   }

@@ -146,7 +146,9 @@ export class Producers {
       ? 'a record outside of it cannot be written'
       : this.#decided.has(id) || this.#undecidable.has(id)
         ? 'it has ended, and its marker is not written yet'
-        : undefined
+        : state.epoch !== epoch
+          ? `it is one of epoch ${state.epoch}, and must not take records of epoch ${epoch}`
+          : undefined
     if (reason === undefined) return
     throw new KtsError(
       'INVALID_TXN_STATE',

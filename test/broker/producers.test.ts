@@ -325,7 +325,52 @@ describe('transactions', () => {
   })
 })
 
+test('a raised start hides what lies below inside a segment, in look-ups by time too, and is handed in again', async () => {
+  const files = memory()
+  const partition = await openPartition(DIRECTORY, { files })
+  for (let i = 0; i < 6; i++) await partition.append([packRecords([{ value: String(i), timestamp: TIME + i }])])
+  await expect(partition.raiseStart(3)).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+  await partition.sync()
+  expect(await partition.raiseStart(3)).toBe(3)
+  expect(await partition.raiseStart(2)).toBe(3)
+  await expect(partition.read(2, 1000, 'read_committed')).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+  expect(await partition.offsetForTime(TIME + 1)).toBe(3)
+  expect(await committedValues(partition)).toEqual(['3', '4', '5'])
+  await partition.close()
+  const again = await openPartition(DIRECTORY, { files, startOffset: 4 })
+  expect(await committedValues(again)).toEqual(['4', '5'])
+  await again.close()
+  // What has been deleted never comes back under the same offsets, even where the log has lost its end.
+  const lost = await openPartition(DIRECTORY, { files, startOffset: 20 })
+  expect([lost.logStartOffset, lost.nextOffset]).toEqual([20, 20])
+  await lost.append([packRecords([{ value: 'x', timestamp: TIME }])])
+  await lost.sync()
+  expect(await committedValues(lost)).toEqual(['x'])
+  await lost.close()
+})
+
 describe('snapshots of the producers', () => {
+  test('are kept at segment bases and at the end, as Kafka keeps them, and taken at recovery points', async () => {
+    const files = memory()
+    const small = { ...SETTINGS, segmentBytes: 200 }
+    const partition = await openPartition(DIRECTORY, { files, settings: small, producerIdExpirationMs: 2 ** 52 })
+    for (let i = 0; i < 9; i++) {
+      await partition.append([packRecords([{ value: `record ${i}`, timestamp: TIME }])], {
+        producer: { id: 3, epoch: 0 },
+      })
+      if (i < 4) await partition.snapshotProducers()
+    }
+    expect([partition.recoveryPoint, partition.highWatermark]).toEqual([8, 4])
+    await partition.snapshotProducers()
+    expect([partition.recoveryPoint, partition.highWatermark]).toEqual([9, 9])
+    const bases = partition.segments().map(segment => segment.baseOffset)
+    await partition.close()
+    const kept = (await files.list(DIRECTORY))
+      .filter(name => name.endsWith('.snapshot'))
+      .map(name => Number(name.slice(0, 20)))
+    expect(kept.sort((a, b) => a - b)).toEqual([...new Set([...bases.slice(1), 3, 9])].sort((a, b) => a - b))
+  })
+
   test('come back as they were, and are refused when any byte of them was altered', () => {
     const producers = new Producers('log-0')
     const batch = { firstSequence: 2 ** 31 - 1, lastSequence: 1, baseOffset: 10, lastOffset: 12, timestamp: TIME }
