@@ -4,6 +4,7 @@ import { FaultyFiles } from '../../base/faulty-files.ts'
 import {
   type Files,
   ManualClock,
+  PackedWriter,
   randomInt,
   SeededRandom,
   silentLogger,
@@ -112,6 +113,27 @@ test('what is damaged is copied aside before anything changes, and the plan alon
   })
   const again = await repair(files)
   expect(again.kept).toEqual([])
+})
+
+test('a transaction whose marker was in the damage is not taken for an aborted one after the repair', async () => {
+  const files = await emptyDisk()
+  const packed = new PackedWriter()
+  packed.add(null, Buffer.from('acknowledged'), undefined, -1)
+  const partition = await openPartition(FOLDER, { files })
+  await partition.append([packed.build()], { producer: { id: 5, epoch: 0 } })
+  await partition.endTransaction({ id: 5, epoch: 1 }, 'commit')
+  await partition.append([packed.build()])
+  await partition.close()
+  await alter(files, (await logFiles(files))[0]!, bytes => {
+    bytes[12 + bytes.readInt32BE(8) + 70]! ^= 1
+    return undefined
+  })
+  expect([...lostOffsets((await repair(files)).plan)]).toEqual([1])
+  // As after a clean stop, the snapshot would say that nothing is open.
+  for (const name of await files.list(FOLDER)) if (name.endsWith('.snapshot')) await files.unlink(`${FOLDER}/${name}`)
+  const again = await openPartition(FOLDER, { files })
+  expect(again.openTransactions()).toMatchObject([{ producerId: 5, firstOffset: 0, undecidable: true }])
+  await again.close()
 })
 
 test('a directory with a live owner is refused', async () => {
