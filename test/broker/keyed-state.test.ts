@@ -37,7 +37,7 @@ describe('keyed state', () => {
       clock,
       log: silentLogger,
       cache: new FileCache(files, 16),
-      readAhead: new ReadAhead(4),
+      readAhead: new ReadAhead(8 << 20),
       recoveryPoint: 0,
       clean: false,
       checkCrcs: true,
