@@ -19,7 +19,15 @@ export const powerCuts: Part = {
       addActivity(activity, lives.activity)
     }
     const n = size.seeds
-    return tally.report(activity, { commits: n * 5, aborts: n, rolls: n * 3, deletions: n / 4, undecided: n / 4 })
+    return tally.report(activity, {
+      commits: n * 5,
+      aborts: n,
+      rolls: n * 3,
+      deletions: n / 10,
+      deletes: n / 4,
+      compactions: n / 4,
+      undecided: n / 4,
+    })
   },
 }
 
@@ -71,7 +79,7 @@ export const killsEverywhere: Part = {
       addActivity(activity, lives.activity)
     }
     const n = whole.calls / size.stride
-    return tally.report(activity, { commits: n * 5, aborts: n, rolls: n, undecided: n / 4 })
+    return tally.report(activity, { commits: n * 5, aborts: n, rolls: n, compactions: n / 10, undecided: n / 10 })
   },
 }
 

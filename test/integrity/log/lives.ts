@@ -31,6 +31,7 @@ export interface Activity {
   aborts: number
   undecided: number
   reads: number
+  deletes: number
   rolls: number
   deletions: number
   compactions: number
@@ -38,7 +39,7 @@ export interface Activity {
 }
 
 export function noActivity(): Activity {
-  return { commits: 0, aborts: 0, undecided: 0, reads: 0, rolls: 0, deletions: 0, compactions: 0, ends: 0 }
+  return { commits: 0, aborts: 0, undecided: 0, reads: 0, deletes: 0, rolls: 0, deletions: 0, compactions: 0, ends: 0 }
 }
 
 export function addActivity(sum: Activity, more: Activity): void {
@@ -112,8 +113,8 @@ export class Lives {
       return [`the log does not open, or not close: ${errorMessage(error)}`]
     } finally {
       life.end()
-      const { commits, aborts, undecided, reads } = this.ledger.counts
-      Object.assign(this.activity, { commits, aborts, undecided, reads })
+      const { commits, aborts, undecided, reads, deletes } = this.ledger.counts
+      Object.assign(this.activity, { commits, aborts, undecided, reads, deletes })
     }
   }
 }

@@ -63,7 +63,8 @@ export interface WorkloadParts {
   readonly patience?: number
 }
 
-export const WRITERS: readonly string[] = ['w0', 'w1', 'w2']
+/** The last one is at least once: its records carry no producer and stay when its transaction does not end well. */
+export const WRITERS: readonly string[] = ['w0', 'w1', 'w2', 'plain']
 
 /**
  * Several writers, a reader and somebody who deletes, at the same time on one broker. Resolves when all are done, or with
@@ -98,24 +99,31 @@ class Loop {
   readonly #parts: WorkloadParts
   readonly #name: string
   readonly #over: () => boolean
+  readonly #atomic: boolean
+  readonly #topics: readonly TopicPlan[]
   #writer: Writer | undefined
 
   constructor(parts: WorkloadParts, name: string, over: () => boolean) {
     this.#parts = parts
     this.#name = name
     this.#over = over
+    this.#atomic = name !== 'plain'
+    // What of a key's records is the newest is only known of transactions.
+    this.#topics = parts.topics.filter(topic => this.#atomic || topic.records !== 'compacted')
   }
 
   async run(): Promise<void> {
-    const { transactions, patience = 0 } = this.#parts
+    const { transactions, patience = 0, random } = this.#parts
     await this.#reopen()
     let refused = 0
     for (let i = 0; i < transactions && !this.#over(); ) {
       const name = `${this.#name}.${this.#parts.next(this.#name)}`
-      this.#parts.tell({ kind: 'begin', transaction: name, atomic: true })
+      this.#parts.tell({ kind: 'begin', transaction: name, atomic: this.#atomic })
       try {
         await this.#transaction(name)
         i++
+        // The others have their turn, and so have timers.
+        if (random.next() < 0.3) await this.#parts.advance(0)
       } catch (error) {
         if (!(await this.#failed(name, error)) || refused++ >= patience) throw error
         await this.#parts.advance(2000)
@@ -125,7 +133,7 @@ class Loop {
   }
 
   async #reopen(): Promise<void> {
-    this.#writer = await this.#parts.broker.writer(this.#name)
+    this.#writer = await this.#parts.broker.writer(this.#name, { transactional: this.#atomic })
   }
 
   async #transaction(name: string): Promise<void> {
@@ -148,8 +156,8 @@ class Loop {
   readonly #counts = new Map<string, number>()
 
   async #append(name: string, transaction: Transaction): Promise<void> {
-    const { random, tell, topics } = this.#parts
-    const topic = topics[randomInt(random, topics.length)]!
+    const { random, tell } = this.#parts
+    const topic = this.#topics[randomInt(random, this.#topics.length)]!
     const partition = randomInt(random, topic.partitions)
     const place = `${name} ${topic.name} ${partition}`
     const from = this.#counts.get(place) ?? 0
@@ -167,7 +175,7 @@ class Loop {
       { partition: { file: randomInt(random, 4) }, value: random.next() < 0.2 ? null : { at: number } },
     ]
     const offsets: GroupOffset[] = []
-    if (random.next() < 0.5) {
+    if (this.#atomic && random.next() < 0.5) {
       const { name: topic, partitions } = topics[randomInt(random, topics.length)]!
       offsets.push({ topic, partition: randomInt(random, partitions), offset: number, metadata: name })
     }
@@ -219,11 +227,22 @@ async function readOn(parts: WorkloadParts, done: () => boolean): Promise<void> 
       if (errorCode(error) !== 'OFFSET_OUT_OF_RANGE') throw error
       if (offset >= (await broker.partition(topic.name, partition)).logStartOffset) throw error
     }
-    await advance(randomInt(random, 4) === 0 ? 20_000 : 0)
+    await advance(randomInt(random, 5) === 0 ? 16_000 : 0)
   }
 }
 
-async function deleteOn(parts: WorkloadParts, done: () => boolean): Promise<void> {
-  const { random, advance } = parts
-  while (!done()) await advance(randomInt(random, 3) * 1000)
+/** Now and then somebody deletes the oldest records of a topic that otherwise keeps them. */
+async function deleteOn({ broker, random, topics, tell, advance }: WorkloadParts, done: () => boolean): Promise<void> {
+  const kept = topics.filter(topic => topic.records === 'kept')
+  while (!done()) {
+    await advance(randomInt(random, 3) * 1000)
+    const topic = kept[randomInt(random, kept.length)]!
+    const partition = randomInt(random, topic.partitions)
+    const { logStartOffset, lastStableOffset } = await broker.partition(topic.name, partition)
+    if (random.next() < 0.6 || lastStableOffset === logStartOffset) continue
+    const offset = logStartOffset + randomInt(random, Math.ceil((lastStableOffset - logStartOffset) / 2) + 1)
+    tell({ kind: 'delete', topic: topic.name, partition, offset })
+    const start = await broker.deleteRecords(topic.name, partition, offset)
+    tell({ kind: 'deleted', topic: topic.name, partition, logStartOffset: start })
+  }
 }
