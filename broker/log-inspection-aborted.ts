@@ -1,6 +1,7 @@
 import {
   batchBaseOffset,
   batchBaseSequence,
+  batchCount,
   batchIsControl,
   batchIsTransactional,
   batchLastOffset,
@@ -13,7 +14,7 @@ import {
 import { readMarker } from './batch-marker.ts'
 import type { FileCache } from './file-cache.ts'
 import { wholeBatch } from './log-inspection-dump.ts'
-import { openLogFile, readAbortedEntries } from './log-inspection-files.ts'
+import { type AbortedEntry, openLogFile, readAbortedEntries } from './log-inspection-files.ts'
 import type { PartitionFolder } from './log-inspection-folders.ts'
 import { walkSegment } from './log-inspection-walk.ts'
 import { type AbortedTransaction, Producers } from './producers.ts'
@@ -37,7 +38,10 @@ export async function findAborted(
     await walkSegment(store, baseOffset, segments[i + 1] ?? Number.POSITIVE_INFINITY, {
       async batch(bytes, at, position) {
         const id = batchProducerId(bytes, at)
-        if (id < 0) return
+        if (id < 0) {
+          if (batchCount(bytes, at) === 0) entries.push(...toldOf(known, bytes, at))
+          return
+        }
         const producer = { id, epoch: batchProducerEpoch(bytes, at) }
         if (!batchIsControl(bytes, at)) {
           producers.observe(producer, {
@@ -61,4 +65,10 @@ export async function findAborted(
     if (entries.length > 0) found.set(baseOffset, entries)
   }
   return found
+}
+
+/** Of transactions whose marker was lost to damage: nothing else tells that they were aborted. */
+function toldOf(known: readonly AbortedEntry[], bytes: Buffer, at: number): readonly AbortedEntry[] {
+  const [first, last] = [batchBaseOffset(bytes, at), batchLastOffset(bytes, at)]
+  return known.filter(entry => entry.version === 0 && entry.lastOffset >= first && entry.lastOffset <= last)
 }

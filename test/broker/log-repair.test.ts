@@ -13,6 +13,7 @@ import {
 } from '../../base/index.ts'
 import type { MemoryFiles } from '../../base/memory-files.ts'
 import { verifyLog } from '../../broker/log-inspection.ts'
+import { readAbortedEntries } from '../../broker/log-inspection-files.ts'
 import { findLogFolders } from '../../broker/log-inspection-folders.ts'
 import { planRepair } from '../../broker/log-inspection-plan.ts'
 import { repairLog } from '../../broker/log-inspection-repair.ts'
@@ -219,4 +220,22 @@ describe.skipIf(golden === undefined)('logs that Kafka wrote', () => {
       })
     },
   )
+
+  test('an aborted transaction stays aborted when its marker is damaged, and a cut index with it', async () => {
+    const files = await emptyDisk()
+    await goldenLog(files, join(golden!, 'kafka-4.1.2/2-txn/txn-0'))
+    await alter(files, `${FOLDER}/00000000000000000005.log`, bytes => {
+      // The marker at offset 11.
+      bytes[229 + 65]! ^= 1
+      return undefined
+    })
+    await alter(files, `${FOLDER}/00000000000000000005.txnindex`, bytes => bytes.subarray(0, 40))
+    expect([...lostOffsets((await repair(files)).plan)]).toEqual([11])
+    expect(await problems(files)).toEqual([])
+    const entries = await readAbortedEntries(files, `${FOLDER}/00000000000000000005.txnindex`)
+    expect(entries?.entries).toMatchObject([
+      { producerId: 9, firstOffset: 6, lastOffset: 11 },
+      { producerId: 8, firstOffset: 12, lastOffset: 26 },
+    ])
+  })
 })
