@@ -139,7 +139,7 @@ export const S3_OPTIONS = defineOptions({
     default: 600_000,
     min: 1,
     unset: true,
-    doc: 'Longest time by the clock from the first record of an object to its end, so that a trickle is stored too. -1: no limit.',
+    doc: 'Longest time by the clock from the first record of an object to its end, so that a trickle is stored too. -1: no limit. (Confluent: at multiples of it since midnight.)',
   },
   'partitioner.class': {
     type: 'enum',

@@ -30,7 +30,7 @@ export const s3Sink = defineSink({
   name: 's3',
   aliases: ['io.confluent.connect.s3.S3SinkConnector'],
   version: '1',
-  doc: 'Writes topics to a bucket of any S3 server, or to a local directory, as compressed lines of JSON or text in the layout of Confluent’s S3 sink. At least once: after a kill the records since the last commit are written again, under the same key where the object begins with the same record.',
+  doc: 'Writes topics to a bucket of any S3 server, or to a local directory, as compressed lines of JSON or text in the layout of Confluent’s S3 sink. Exactly once: over kills, retries, rebalances and edits of its options every record is in one object, since which records an object has is in the log before anybody can see the object. What a kill left open is written again under the same key.',
   options: S3_OPTIONS,
   problems: optionProblems,
   open: openSink,
