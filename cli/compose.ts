@@ -28,6 +28,8 @@ export interface ConfigOptions {
 export interface PipelineOptions extends ConfigOptions {
   /** Default: says nothing. */
   readonly log?: Logger | undefined
+  /** Topics may be changed so that records are deleted; see DESTRUCTIVE_CHANGE. */
+  readonly allowDestructive?: boolean | undefined
 }
 
 /** A worker that runs, with its log and its REST server. */
@@ -56,13 +58,13 @@ export async function loadPipeline(files: readonly string[], options: ConfigOpti
 
 /** Starts what `files` (YAML files or folders of them) describe. Nothing is left open when it rejects. */
 export async function startPipeline(files: readonly string[], options: PipelineOptions = {}): Promise<Pipeline> {
-  return startConfig(await loadPipeline(files, options), options.log ?? silentLogger)
+  return startConfig(await loadPipeline(files, options), options.log ?? silentLogger, options.allowDestructive)
 }
 
 /** The composition root: here, and nowhere else, the real clock, disk and randomness meet the parts. */
-export async function startConfig(config: WorkerConfig, log: Logger): Promise<Pipeline> {
+export async function startConfig(config: WorkerConfig, log: Logger, allowDestructive = false): Promise<Pipeline> {
   const broker = await openLog(config.dataDir, config.broker, log)
-  const environment = { broker, clock: systemClock, random: systemRandom, files: nodeFiles, log }
+  const environment = { broker, clock: systemClock, random: systemRandom, files: nodeFiles, log, allowDestructive }
   let worker: Worker | undefined
   let rest: RestServer
   try {

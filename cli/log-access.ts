@@ -4,13 +4,19 @@ import { KtsError } from '../base/index.ts'
 import type { Broker } from '../broker/index.ts'
 import type { WorkerStatus } from '../runtime/index.ts'
 import {
+  alterTopic,
+  createTopic,
+  deleteRecords,
+  deleteTopic,
   describeTopic,
   type ErrorBody,
   listTopics,
+  type NewTopic,
   Producer,
   parseRecordLines,
   type RecordQuery,
   readRecords,
+  type TopicAlteration,
   type TopicDetail,
   type TopicSummary,
 } from '../web/index.ts'
@@ -23,6 +29,11 @@ export interface LogAccess {
   records(topic: string, query: RecordQuery, signal: AbortSignal): AsyncIterable<string>
   /** All or nothing, durable when it resolves. `lines` are JSON lines, less than 1 MiB of them. */
   send(topic: string, lines: string): Promise<void>
+  createTopic(topic: NewTopic): Promise<void>
+  alterTopic(name: string, change: TopicAlteration): Promise<void>
+  deleteTopic(name: string): Promise<void>
+  /** Answers the new start of the partition; an offset of -1 deletes all there is. */
+  deleteRecords(topic: string, partition: number, offset: number): Promise<number>
   close(): Promise<void>
 }
 
@@ -64,13 +75,33 @@ export class RemoteLog implements LogAccess {
     answer.resume()
   }
 
+  async createTopic(topic: NewTopic): Promise<void> {
+    ;(await this.#ask('/kts/topics', { method: 'POST', json: topic })).resume()
+  }
+
+  async alterTopic(name: string, change: TopicAlteration): Promise<void> {
+    ;(await this.#ask(topicPath(name), { method: 'PATCH', json: change })).resume()
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    ;(await this.#ask(topicPath(name), { method: 'DELETE' })).resume()
+  }
+
+  async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    const request = { method: 'POST', json: { partition, offset } } as const
+    const answer = (await json(await this.#ask(`${topicPath(topic)}/delete-records`, request))) as {
+      logStartOffset: number
+    }
+    return answer.logStartOffset
+  }
+
   async close(): Promise<void> {}
 
   async #get<T>(path: string): Promise<T> {
     return (await json(await this.#ask(path, {}))) as T
   }
 
-  async #ask(path: string, options: { body?: string; signal?: AbortSignal }): Promise<IncomingMessage> {
+  async #ask(path: string, options: Asked): Promise<IncomingMessage> {
     let answer: IncomingMessage
     try {
       answer = await exchange(this.#url + path, options)
@@ -91,12 +122,23 @@ function topicPath(topic: string): string {
   return `/kts/topics/${encodeURIComponent(topic)}`
 }
 
-/** POST where there is a body, else GET. Not fetch: that gives up on an answer that is silent for five minutes. */
-function exchange(url: string, { body, signal }: { body?: string; signal?: AbortSignal }): Promise<IncomingMessage> {
+interface Asked {
+  /** Default: POST where there is a body, else GET. */
+  readonly method?: 'POST' | 'PATCH' | 'DELETE'
+  /** JSON lines. */
+  readonly body?: string
+  readonly json?: object
+  readonly signal?: AbortSignal
+}
+
+/** Not fetch: that gives up on an answer that is silent for five minutes. */
+function exchange(url: string, asked: Asked): Promise<IncomingMessage> {
+  const body = asked.json === undefined ? asked.body : JSON.stringify(asked.json)
+  const type = asked.json === undefined ? 'application/x-ndjson' : 'application/json'
   return new Promise((resolve, reject) => {
-    const method = body === undefined ? 'GET' : 'POST'
-    const headers = body === undefined ? {} : { 'content-type': 'application/x-ndjson' }
-    request(url, { method, headers, ...(signal === undefined ? {} : { signal }) }, resolve)
+    const method = asked.method ?? (body === undefined ? 'GET' : 'POST')
+    const headers = body === undefined ? {} : { 'content-type': type }
+    request(url, { method, headers, ...(asked.signal === undefined ? {} : { signal: asked.signal }) }, resolve)
       .on('error', reject)
       .end(body)
   })
@@ -127,6 +169,22 @@ export class LocalLog implements LogAccess {
 
   send(topic: string, lines: string): Promise<void> {
     return this.#producer.send(topic, parseRecordLines(Buffer.from(lines)))
+  }
+
+  createTopic(topic: NewTopic): Promise<void> {
+    return createTopic(this.#broker, topic)
+  }
+
+  alterTopic(name: string, change: TopicAlteration): Promise<void> {
+    return alterTopic(this.#broker, name, change)
+  }
+
+  deleteTopic(name: string): Promise<void> {
+    return deleteTopic(this.#broker, name)
+  }
+
+  deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    return deleteRecords(this.#broker, topic, partition, offset)
   }
 
   async close(): Promise<void> {

@@ -44,6 +44,7 @@ function addPipelineCommands(program: Command): void {
     .description('run pipelines until everything is read, or until Ctrl-C')
     .argument('<files...>', 'pipeline files, or folders of them')
     .option('--data-dir <dir>', 'where the log lies (default: .kts-connect beside the first file)', folder)
+    .option('--allow-destructive', 'let the files change topics so that records are deleted (shorter retention, ...)')
     .addOption(
       new Option('--log-level <level>', 'least important lines shown')
         .choices(['debug', 'info', 'warn', 'error'])
@@ -84,7 +85,7 @@ function addLookCommands(program: Command): void {
     .addHelpText('after', examples('status -f pipeline.yaml', 'status --url http://127.0.0.1:8083 --json'))
     .action(async options => (await import('./commands/status.ts')).status(options))
 
-  const topics = program.command('topics').description('what is in the log')
+  const topics = program.command('topics').description('what is in the log, and changing it')
   forWorker(topics.command('list', { isDefault: true }))
     .description('every topic with its size')
     .option('--json', 'as JSON')
@@ -97,6 +98,7 @@ function addLookCommands(program: Command): void {
     .option('--json', 'as JSON')
     .addHelpText('after', examples('topics describe nginx.access -f pipeline.yaml'))
     .action(async (topic, options) => (await import('./commands/topics.ts')).describeTopic(topic, options))
+  addTopicChanges(topics)
 
   forWorker(program.command('consume'))
     .description('print records of a topic; without other options, those that arrive from now on')
@@ -119,6 +121,41 @@ function addLookCommands(program: Command): void {
     .option('--key-separator <text>', 'what stands before the first of these is the key')
     .addHelpText('after', `${examples(...PRODUCE)}${STOPPED}`)
     .action(async (topic, options) => (await import('./commands/produce.ts')).produce(topic, options))
+}
+
+function addTopicChanges(topics: Command): void {
+  forWorker(topics.command('create'))
+    .description('make a topic')
+    .argument('<topic>')
+    .option('--partitions <n>', 'how many (default: num.partitions)', wholeNumber)
+    .option('--config <name=value>', "a topic setting, Kafka's names; may be repeated", setting, {})
+    .addHelpText('after', examples('topics create orders --partitions 4 --config cleanup.policy=compact'))
+    .action(async (topic, options) => (await import('./commands/topic-changes.ts')).createTopic(topic, options))
+  forWorker(topics.command('alter'))
+    .description(
+      'change settings, or add partitions; a pipeline file that declares the topic sets them anew at its start',
+    )
+    .argument('<topic>')
+    .option('--partitions <n>', 'how many there are to be', wholeNumber)
+    .option('--config <name=value>', 'a topic setting; may be repeated', setting, {})
+    .option('--delete-config <name>', 'back to the default; may be repeated', named, [])
+    .option('--allow-destructive', 'also what deletes records or parts those of a key')
+    .addHelpText('after', examples('topics alter orders --config retention.ms=86400000 --allow-destructive'))
+    .action(async (topic, options) => (await import('./commands/topic-changes.ts')).alterTopic(topic, options))
+  forWorker(topics.command('delete'))
+    .description('delete a topic with all its records')
+    .argument('<topic>')
+    .requiredOption('--yes', 'needed: there is no way back')
+    .addHelpText('after', examples('topics delete orders --yes'))
+    .action(async (topic, options) => (await import('./commands/topic-changes.ts')).deleteTopic(topic, options))
+  forWorker(topics.command('delete-records'))
+    .description('delete the records of a partition below an offset')
+    .argument('<topic>')
+    .requiredOption('--partition <n>', 'which one', wholeNumber)
+    .option('--offset <n>', 'the first record that stays (default: none stays)', wholeNumber)
+    .requiredOption('--yes', 'needed: there is no way back')
+    .addHelpText('after', examples('topics delete-records orders --partition 0 --offset 1000 --yes'))
+    .action(async (topic, options) => (await import('./commands/topic-changes.ts')).deleteRecords(topic, options))
 }
 
 function addLogCommands(program: Command): void {
@@ -184,4 +221,15 @@ function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
     throw new InvalidArgumentError('Expected a whole number from 0.')
   return value
+}
+
+/** `name=value`, gathered. */
+function setting(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('Expected name=value.')
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
+
+function named(text: string, before: readonly string[]): readonly string[] {
+  return [...before, text]
 }

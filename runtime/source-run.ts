@@ -18,6 +18,8 @@ export interface Environment {
   readonly random: Random
   readonly files: Files
   readonly log: Logger
+  /** The configuration may change topics so that records are deleted. */
+  readonly allowDestructive?: boolean | undefined
 }
 
 /** What a task is opened with. */

@@ -1,4 +1,4 @@
-import type { Broker, TopicDescription } from '../broker/index.ts'
+import type { Broker, TopicDescription, TopicSpec } from '../broker/index.ts'
 import type { Converter } from './api/index.ts'
 import type { SourceConfig, WorkerConfig } from './config/types.ts'
 import { converterNamed } from './converters/index.ts'
@@ -22,27 +22,43 @@ interface ConverterOptions {
 export class Topics {
   readonly #broker: Broker
   readonly #config: WorkerConfig
+  readonly #allowDestructive: boolean
   readonly #known = new Map<string, TopicDescription>()
   readonly #creating = new Map<string, Promise<TopicDescription>>()
 
-  constructor(broker: Broker, config: WorkerConfig) {
+  /** `allowDestructive`: the configuration may change topics so that records are deleted. */
+  constructor(broker: Broker, config: WorkerConfig, options: { readonly allowDestructive?: boolean | undefined } = {}) {
     this.#broker = broker
     this.#config = config
+    this.#allowDestructive = options.allowDestructive ?? false
   }
 
-  /** Creates what the configuration names: declared topics, and what its sources say they write. */
+  /**
+   * Creates what the configuration names: declared topics, and what its sources say they write. Rejects with
+   * DESTRUCTIVE_CHANGE before it has changed any of them.
+   */
   async createConfigured(): Promise<void> {
+    const configured = this.#configured()
+    const options = { allowDestructive: this.#allowDestructive }
+    for (const [name, source] of configured) await this.#broker.checkTopic(await this.#specOf(name, source), options)
+    for (const [name, source] of configured) await this.#ensure(name, source)
+  }
+
+  /** By name, with the source that writes it. */
+  #configured(): ReadonlyMap<string, SourceConfig | undefined> {
     const { topics, sources, sinks } = this.#config
-    for (const topic of topics) await this.#ensure(topic.name, this.#writerOf(topic.name))
-    for (const source of sources) {
-      for (const name of source.connector.topics(source.options as never)) await this.#ensure(name, source)
+    const configured = new Map<string, SourceConfig | undefined>()
+    const add = (name: string, source: SourceConfig | undefined) => {
+      if (configured.get(name) === undefined) configured.set(name, source)
     }
+    for (const topic of topics) add(topic.name, this.#writerOf(topic.name))
+    for (const source of sources) for (const name of source.connector.topics(source.options as never)) add(name, source)
     for (const { common } of [...sources, ...sinks]) {
       const deadLetters = common['errors.deadletterqueue.topic.name']
-      if (deadLetters !== undefined) await this.#ensure(deadLetters, undefined)
+      if (deadLetters !== undefined) add(deadLetters, undefined)
     }
-    for (const sink of sinks)
-      for (const name of sink.common.topics ?? []) await this.#ensure(name, this.#writerOf(name))
+    for (const sink of sinks) for (const name of sink.common.topics ?? []) add(name, this.#writerOf(name))
+    return configured
   }
 
   /** Known from the last `ensure`; undefined before the first. Costs one map look-up. */
@@ -82,16 +98,20 @@ export class Topics {
     return this.#config.sources.find(source => source.connector.topics(source.options as never).includes(topic))
   }
 
+  /** Who does not declare a topic leaves its settings as they are. */
+  async #specOf(name: string, source: SourceConfig | undefined): Promise<TopicSpec> {
+    const declared = this.#config.topics.find(t => t.name === name)
+    const remembers = source === undefined ? {} : namesOf(this.forSource(name, source))
+    const settings = declared?.configs ?? (await this.#broker.topic(name))?.configs
+    const configs = declared === undefined ? { ...settings, ...remembers } : { ...remembers, ...settings }
+    return { name, partitions: declared?.values.partitions, configs }
+  }
+
   async #ensure(name: string, source: SourceConfig | undefined): Promise<TopicDescription> {
     const running = this.#creating.get(name)
     if (running !== undefined) return running
-    const declared = this.#config.topics.find(t => t.name === name)
-    const remembers = source === undefined ? {} : namesOf(this.forSource(name, source))
-    const creating = this.#broker.ensureTopic({
-      name,
-      partitions: declared?.values.partitions,
-      configs: { ...remembers, ...declared?.configs },
-    })
+    const options = { allowDestructive: this.#allowDestructive }
+    const creating = this.#specOf(name, source).then(spec => this.#broker.ensureTopic(spec, options))
     this.#creating.set(name, creating)
     try {
       const topic = await creating

@@ -32,7 +32,7 @@ export class Worker {
 
   /** Creates the configured topics, tells the broker what its sinks still need, and starts every connector. */
   static async start(config: WorkerConfig, environment: Environment): Promise<Worker> {
-    const topics = new Topics(environment.broker, config)
+    const topics = new Topics(environment.broker, config, { allowDestructive: environment.allowDestructive })
     // Before anything else could delete: what a sink has not committed stays.
     await environment.broker.holdFor(config.sinks.map(consumerOf))
     await topics.createConfigured()

@@ -20,6 +20,9 @@ export class HttpError extends Error {
 const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 404,
   INVALID_TOPIC: 400,
+  INVALID_CONFIG: 400,
+  INVALID_RECORD: 400,
+  DESTRUCTIVE_CHANGE: 409,
   RECORD_INVALID: 400,
   OFFSET_OUT_OF_RANGE: 400,
   MESSAGE_TOO_LARGE: 413,
@@ -33,6 +36,7 @@ const REASONS: Readonly<Record<number, string>> = {
   404: 'Not Found',
   405: 'Method Not Allowed',
   406: 'Not Acceptable',
+  409: 'Conflict',
   413: 'Payload Too Large',
   415: 'Unsupported Media Type',
 }

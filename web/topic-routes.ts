@@ -4,8 +4,12 @@ import { errorBody, HttpError, httpMessage } from './errors.ts'
 import { Producer } from './producer.ts'
 import { readRecords, type RecordQuery } from './read-records.ts'
 import { parseRecordLines, plainRecords } from './record-lines.ts'
+import { alterTopic, createTopic, deleteRecords, deleteTopic } from './topic-admin.ts'
 import { describeTopic, existingTopic, listTopics } from './topics.ts'
 import type { WorkerView } from './worker-view.ts'
+
+/** As num.partitions. */
+const PARTITIONS_MAX = 10_000
 
 interface OneTopic {
   Params: { topic: string }
@@ -24,6 +28,36 @@ export async function topicRoutes(app: FastifyInstance, options: { worker: Worke
   app.get('/kts/status', () => worker.status())
   app.get('/kts/topics', () => listTopics(worker.broker))
   app.get<OneTopic>('/kts/topics/:topic', ({ params }) => describeTopic(worker.broker, params.topic))
+
+  app.post('/kts/topics', async (request, reply) => {
+    const body = objectBody(request.body, ['name', 'partitions', 'configs'])
+    if (typeof body.name !== 'string') throw badBody('"name" must be a text')
+    const topic = {
+      name: body.name,
+      partitions: partitionCount(body.partitions),
+      configs: settings(body.configs, false),
+    }
+    await createTopic(worker.broker, topic)
+    return reply.code(201).send(await describeTopic(worker.broker, body.name))
+  })
+  app.patch<OneTopic>('/kts/topics/:topic', async ({ params, body }) => {
+    const { partitions, configs, allowDestructive } = objectBody(body, ['partitions', 'configs', 'allowDestructive'])
+    if (allowDestructive !== undefined && typeof allowDestructive !== 'boolean')
+      throw badBody('"allowDestructive" must be true or false')
+    const change = { partitions: partitionCount(partitions), configs: settings(configs, true), allowDestructive }
+    await alterTopic(worker.broker, params.topic, change)
+    return describeTopic(worker.broker, params.topic)
+  })
+  app.delete<OneTopic>('/kts/topics/:topic', async ({ params }, reply) => {
+    await deleteTopic(worker.broker, params.topic)
+    return reply.code(204).send()
+  })
+  app.post<OneTopic>('/kts/topics/:topic/delete-records', async ({ params, body }) => {
+    const { partition, offset } = objectBody(body, ['partition', 'offset'])
+    if (!isWhole(partition, 0)) throw badBody('"partition" must be a whole number from 0')
+    if (!isWhole(offset, -1)) throw badBody('"offset" must be a whole number from 0, or -1 for all there is')
+    return { logStartOffset: await deleteRecords(worker.broker, params.topic, partition, offset) }
+  })
 
   app.get<OneTopic>('/kts/topics/:topic/records', async (request, reply) => {
     const query = recordQuery(request.query)
@@ -78,4 +112,40 @@ function count(query: OneTopic['Querystring'], name: string): number | undefined
   const value = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
   throw new HttpError(400, `${httpMessage(400)}: "${name}" must be a whole number from 0, got ${JSON.stringify(text)}`)
+}
+
+function badBody(what: string): HttpError {
+  return new HttpError(400, `${httpMessage(400)}: ${what}`)
+}
+
+function objectBody<N extends string>(body: unknown, names: readonly N[]): { readonly [K in N]?: unknown } {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badBody('send a JSON object')
+  const other = Object.keys(body).find(name => !names.some(known => known === name))
+  if (other !== undefined) throw badBody(`unknown ${JSON.stringify(other)}, expected ${names.join(', ')}`)
+  return body as { readonly [K in N]?: unknown }
+}
+
+function isWhole(value: unknown, min: number): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= min
+}
+
+function partitionCount(value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  if (isWhole(value, 1) && value <= PARTITIONS_MAX) return value
+  throw badBody(`"partitions" must be a whole number from 1 to ${PARTITIONS_MAX}`)
+}
+
+function settings(value: unknown, removable: true): Record<string, string | null> | undefined
+function settings(value: unknown, removable: false): Record<string, string> | undefined
+function settings(value: unknown, removable: boolean): Record<string, string | null> | undefined {
+  if (value === undefined) return undefined
+  const names = objectBody(value, Object.keys(value ?? {}))
+  const out: Record<string, string | null> = {}
+  for (const [name, setting] of Object.entries(names)) {
+    const text = typeof setting === 'number' ? String(setting) : setting
+    if (typeof text !== 'string' && !(removable && text === null))
+      throw badBody(`"configs": ${JSON.stringify(name)} must be a text${removable ? ', or null for the default' : ''}`)
+    out[name] = text
+  }
+  return out
 }

@@ -25,6 +25,8 @@ export interface PartitionDetail {
   readonly highWatermark: number
   readonly lastStableOffset: number
   readonly bytes: number
+  /** Offsets that retention deleted before a configured sink had committed them, since the start. */
+  readonly unconsumedDeleted?: number
 }
 
 /** How far a group has come in one partition. */
@@ -69,8 +71,7 @@ export async function existingTopic(broker: Broker, name: string): Promise<Descr
 async function partitionsOf(broker: Broker, topic: Description): Promise<readonly PartitionDetail[]> {
   const details: PartitionDetail[] = []
   for (let partition = 0; partition < topic.partitions; partition++) {
-    const { logStartOffset, highWatermark, lastStableOffset, bytes } = await broker.partition(topic.name, partition)
-    details.push({ partition, logStartOffset, highWatermark, lastStableOffset, bytes })
+    details.push({ partition, ...(await broker.partition(topic.name, partition)) })
   }
   return details
 }

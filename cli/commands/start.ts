@@ -7,6 +7,7 @@ import { runPipeline, stopSignal } from '../run-pipeline.ts'
 export interface StartOptions {
   readonly dataDir?: string
   readonly logLevel: LogLevel
+  readonly allowDestructive?: boolean
 }
 
 /** Runs until everything is read and delivered, until nothing can run any more, or until a signal. */
@@ -17,7 +18,7 @@ export async function start(files: readonly string[], options: StartOptions): Pr
   for (const warning of config.warnings) progress.log.warn({}, formatProblem(warning))
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
-  const pipeline = await startConfig(config, progress.log)
+  const pipeline = await startConfig(config, progress.log, options.allowDestructive)
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
   await runPipeline(pipeline, progress, stopping)
 }

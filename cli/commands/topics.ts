@@ -61,6 +61,8 @@ function print(topic: TopicDetail, output: Output): void {
       bytes < 0 ? '' : formatBytes(bytes),
     ]),
   )
+  const lost = topic.partitionDetails.reduce((sum, { unconsumedDeleted = 0 }) => sum + unconsumedDeleted, 0)
+  if (lost > 0) output.line(`Retention deleted ${formatCount(lost)} offsets that a sink had not committed yet.`)
   output.line('')
   if (topic.groups.length === 0) output.line('No group has read it yet.')
   else printGroups(topic, output)

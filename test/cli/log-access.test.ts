@@ -64,6 +64,21 @@ describe.each(['over REST', 'opened here'])('a log %s', how => {
     await expect(access.topic('nope')).rejects.toMatchObject(unknown)
   })
 
+  it('makes, changes, empties and deletes topics', async () => {
+    await access.createTopic({ name: 'new', partitions: 2, configs: { 'retention.ms': '1000' } })
+    await expect(access.createTopic({ name: 'new' })).rejects.toMatchObject({ code: 'INVALID_TOPIC' })
+    await access.alterTopic('new', { partitions: 3, configs: { 'retention.ms': null, 'segment.bytes': '5000' } })
+    expect(await access.topic('new')).toMatchObject({ partitions: 3, configs: { 'segment.bytes': '5000' } })
+    await expect(access.alterTopic('new', { partitions: 2 })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
+    await access.send('new', ['a', 'b', 'c'].map(value => `${JSON.stringify({ value, partition: 1 })}\n`).join(''))
+    expect(await access.deleteRecords('new', 1, 2)).toBe(2)
+    expect(await read(access, 'new')).toEqual(['c'])
+    expect(await access.deleteRecords('new', 1, -1)).toBe(3)
+    await access.deleteTopic('new')
+    await expect(access.deleteTopic('new')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION' })
+    expect((await access.topics()).map(t => t.name)).toEqual(['a.b'])
+  })
+
   it('an error half way is thrown, not printed as a record', async () => {
     await access.send('a.b', '{"value":"x"}\n')
     const query = { ...ALL, offset: 77 }

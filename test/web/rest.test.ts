@@ -260,3 +260,25 @@ it('topics tell their size and how far each group has come', async () => {
   })
   await reader.close()
 })
+
+describe('changing topics', () => {
+  const send = async (method: string, path: string, body: unknown) => {
+    const options = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+    const answer = await fetch(server.url + path, options)
+    return [answer.status, ((await answer.json()) as { message?: string }).message]
+  }
+
+  it.each([
+    ['POST', '/kts/topics', [], 'send a JSON object'],
+    ['POST', '/kts/topics', { name: 5 }, '"name" must be a text'],
+    ['POST', '/kts/topics', { name: 't', partitions: 0 }, '"partitions" must be a whole number from 1 to 10000'],
+    ['POST', '/kts/topics', { name: 't', replicas: 3 }, 'unknown "replicas", expected name, partitions, configs'],
+    ['POST', '/kts/topics', { name: 't', configs: { a: null } }, '"configs": "a" must be a text'],
+    ['PATCH', '/kts/topics/lines', { allowDestructive: 'yes' }, '"allowDestructive" must be true or false'],
+    ['POST', '/kts/topics/lines/delete-records', { partition: 0 }, '"offset" must be a whole number from 0, or -1'],
+  ])('%s %s with %j is refused in words', async (method, path, body, words) => {
+    const [status, message] = await send(method, path, body)
+    expect(status).toBe(400)
+    expect(message).toContain(words)
+  })
+})
