@@ -4,7 +4,7 @@ import { sequenceAfter, writeBatchAppendTime } from './batch.ts'
 import { checkBatch, recompress } from './batch-check.ts'
 import { batchRecords } from './batch-records.ts'
 import { checkRecordSizes } from './batch-writer.ts'
-import type { AppendOptions, LogWriter } from './log-writer.ts'
+import type { AppendOptions, BatchInfo, LogWriter } from './log-writer.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { checkKeys } from './record-keys.ts'
 import type { Outcome, Producer, Producers } from './producers.ts'
@@ -59,11 +59,25 @@ export class PartitionWrites {
     return { baseOffset, lastOffset: this.#writer.nextOffset - 1 }
   }
 
-  /** As Partition.appendEncoded. */
-  async appendEncoded(batch: Buffer): Promise<Appended & { readonly duplicate: boolean }> {
-    const { codec, timestampType, maxMessageBytes, compacts } = this.#settings()
+  /** Looks at a batch before its turn, so that it unpacks while others are written. */
+  checkEncoded(batch: Buffer): Promise<BatchInfo> {
+    const checked = this.#checkEncoded(batch)
+    // Awaited when its turn has come; until then nobody listens.
+    checked.catch(() => undefined)
+    return checked
+  }
+
+  async #checkEncoded(batch: Buffer): Promise<BatchInfo> {
+    const { maxMessageBytes, compacts } = this.#settings()
     const info = await checkBatch(batch, maxMessageBytes, this.#place)
     if (compacts) checkKeys(await batchRecords(batch, 0), this.#place)
+    return info
+  }
+
+  /** As Partition.appendEncoded, of a batch that `checkEncoded` looks at. */
+  async appendEncoded(batch: Buffer, checked: Promise<BatchInfo>): Promise<Appended & { readonly duplicate: boolean }> {
+    const { codec, timestampType } = this.#settings()
+    const info = await checked
     const { producer } = info
     if (producer !== undefined) {
       this.#producers.checkEpoch(producer)

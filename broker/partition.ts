@@ -191,7 +191,8 @@ export class Partition implements PartitionLog {
    * OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, DISK_FULL, STORAGE_FAILED, CLOSED.
    */
   appendEncoded(batch: Buffer): Promise<Appended & { readonly duplicate: boolean }> {
-    return this.#writing(() => this.#writes.appendEncoded(batch))
+    const checked = this.#writes.checkEncoded(batch)
+    return this.#writing(() => this.#writes.appendEncoded(batch, checked))
   }
 
   /**
