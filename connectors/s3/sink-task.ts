@@ -104,7 +104,7 @@ export class S3SinkTask implements SinkTask {
       this.#context.count('uploads.delayed')
       this.#context.log.warn(
         { code: errorCode(error), reason: errorMessage(error) },
-        'an upload failed and is tried again',
+        'finished objects could not be stored; it is tried again',
       )
     }
     return [...this.#partitions.values()].map(objects => objects.progress)
