@@ -290,8 +290,15 @@ function sameEntry(a: AbortedTransaction, b: AbortedTransaction): boolean {
 }
 
 /** Says what opening a partition found. */
-export function tellRecovery(log: Logger, { segments, recoveries, lostEnd }: OpenedLog): void {
+export function tellRecovery(log: Logger, { segments, recoveries, producers, lostEnd }: OpenedLog): void {
   const { nextOffset, store } = segments.at(-1)!
+  for (const { undecidable, ...transaction } of producers.open()) {
+    if (undecidable)
+      log.error(
+        { file: store.path, ...transaction },
+        'the marker of a transaction may lie in damage: unless the transaction log knows that it was committed, its records are served to nobody',
+      )
+  }
   for (const { file, truncatedBytes, holes, indexesRebuilt } of recoveries) {
     if (truncatedBytes > 0) log.warn({ file, truncatedBytes, nextOffset }, 'a torn tail, never acknowledged, was cut')
     for (const hole of holes)

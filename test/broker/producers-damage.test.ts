@@ -139,7 +139,9 @@ describe('bad bytes in front of whole batches', () => {
   test('below the acknowledged end leave an open transaction undecidable: its records are named, until somebody knows', async () => {
     for (const known of [true, false]) {
       const files = await damaged(partition => partition.append(lines('behind')), 2)
-      let partition = await open(files, { acknowledgedEnd: 4 })
+      const log = recordingLogger()
+      let partition = await open(files, { acknowledgedEnd: 4, log })
+      expect(log.lines.some(l => l.message.includes('marker of a transaction may lie in damage'))).toBe(true)
       const undecidable = [{ producerId: 1, epoch: 0, firstOffset: 1, undecidable: true }]
       expect(partition.openTransactions()).toEqual(undecidable)
       expect(partition.lastStableOffset).toBe(4)
