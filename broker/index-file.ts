@@ -11,14 +11,14 @@ const PENDING_MAX = 512
 export class IndexFile {
   readonly #store: Store
   readonly #entryBytes: number
-  readonly #pending: Buffer
+  /** Only while there is something in it: of thousands of segments one per partition is written to. */
+  #pending: Buffer | undefined
   #pendingCount = 0
   #writtenCount: number
 
   constructor(path: string, cache: FileCache, entryBytes: number, count: number) {
     this.#store = new Store(path, cache, count * entryBytes)
     this.#entryBytes = entryBytes
-    this.#pending = Buffer.alloc(PENDING_MAX * entryBytes)
     this.#writtenCount = count
   }
 
@@ -32,6 +32,7 @@ export class IndexFile {
 
   /** Adds an entry, written by `fill` at the position it gets. Resolves when there is room for another. */
   async add(fill: (into: Buffer, at: number) => void): Promise<void> {
+    this.#pending ??= Buffer.alloc(PENDING_MAX * this.#entryBytes)
     fill(this.#pending, this.#pendingCount * this.#entryBytes)
     this.#pendingCount++
     if (this.#pendingCount === PENDING_MAX) await this.flush()
@@ -40,12 +41,13 @@ export class IndexFile {
   /** Writes what is in memory; not durable before `datasync`. */
   async flush(): Promise<void> {
     const count = this.#pendingCount
-    if (count === 0) return
+    if (count === 0 || this.#pending === undefined) return
     const bytes = count * this.#entryBytes
     await this.#store.append([this.#pending.subarray(0, bytes)], bytes)
     // Look-ups find an entry in one place or the other: both counts move at once.
     this.#writtenCount += count
     this.#pendingCount = 0
+    this.#pending = undefined
   }
 
   async datasync(): Promise<void> {
@@ -69,7 +71,7 @@ export class IndexFile {
   async entry(i: number): Promise<Buffer> {
     const bytes = Buffer.alloc(this.#entryBytes)
     const pending = i - this.#writtenCount
-    if (pending >= 0) this.#pending.copy(bytes, 0, pending * this.#entryBytes, (pending + 1) * this.#entryBytes)
+    if (pending >= 0) this.#pending?.copy(bytes, 0, pending * this.#entryBytes, (pending + 1) * this.#entryBytes)
     else await this.#store.read(bytes, 0, this.#entryBytes, i * this.#entryBytes)
     return bytes
   }
