@@ -5,6 +5,7 @@ import { type Bench, measure } from './bench.ts'
 import { codecs } from './codecs.ts'
 import { latencyP50, latencyP99 } from './latency.ts'
 import { logAppend, logAppendShapes, logRead } from './log.ts'
+import { logCompact } from './log-compact.ts'
 import { logFlat } from './log-flat.ts'
 import { logManyPartitions } from './log-partitions.ts'
 import { logRecover } from './log-recover.ts'
@@ -22,6 +23,7 @@ const BENCHES: readonly Bench[] = [
   latencyP99,
   rss,
   eosOverhead,
+  logCompact,
   ...logAppendShapes,
   ...logManyPartitions,
   ...logRecover,
