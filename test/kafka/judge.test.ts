@@ -162,9 +162,12 @@ describe('a real broker with our segments in the place of its own', () => {
     const broker = await KafkaBroker.open(server, '')
     for (const [name, partitions] of TOPICS) await broker.ensureTopic({ name, partitions, configs: {} })
     await burnProducerIds(broker)
+    // Asking for a group makes the topic of the positions.
+    expect(await broker.committed('group-0')).toEqual([])
     await broker.close()
     await server.stop()
     for (const { place } of PLACES) putInPlace(data, server.logs, place)
+    putInPlace(data, server.logs, '__consumer_offsets-0')
     setStarts(server.logs)
     // So that it checks every byte.
     rmSync(join(server.logs, '.kafka_cleanshutdown'))
@@ -183,6 +186,15 @@ describe('a real broker with our segments in the place of its own', () => {
       const end = await broker.cluster.listOffset(topic, partition, LATEST)
       expect({ place, start, stable, end }).toEqual({ place, ...ends.get(place) })
     }
+    await broker.close()
+  })
+
+  test('knows the positions that groups had committed with us, and none that was aborted', async () => {
+    const broker = await KafkaBroker.open(server, '')
+    const at = (offset: number) => [{ topic: 'transactions', partition: 0, offset, metadata: `m${offset}` }]
+    expect(await broker.groups()).toEqual(['group-0', 'group-1'])
+    expect(await broker.committed('group-0')).toEqual(at(9))
+    expect(await broker.committed('group-1')).toEqual(at(10))
     await broker.close()
   })
 
