@@ -16,7 +16,7 @@ test('a partition is what a plain list of records says, whatever happens to it i
       }
       await run.finish()
     }),
-    { seed, numRuns: Number(process.env.KTS_MODEL_RUNS ?? 150) },
+    { seed, numRuns: Number(process.env.KTS_MODEL_RUNS ?? 400) },
   )
   for (const kind of ['append', 'end', 'read', 'close', 'kill', 'powerCut', 'compact', 'deleteBefore'])
     expect(happened.get(kind) ?? 0, kind).toBeGreaterThan(20)

@@ -120,17 +120,16 @@ export class ModelRun {
       const timestamp = this.#clock.now() + aheadMs + (number % 3)
       return { key: `k${(number * 7 + size) % 4}`, value: `${number} ${'.'.repeat(size)}`, timestamp }
     })
-    const epoch = model.epochs.get(producer) ?? 0
+    const epoch = model.epochOf(producer)
     const options = producer === 0 ? {} : { producer: { id: producer, epoch } }
     const { baseOffset, lastOffset } = await this.#partition.append([packRecords(records)], options)
     expect([baseOffset, lastOffset]).toEqual([model.next, model.next + records.length - 1])
-    if (producer !== 0) model.epochs.set(producer, epoch)
     model.append(producer, records)
   }
 
   /** Whoever has an older epoch is refused. */
   async #appendStale(producer: number): Promise<void> {
-    const epoch = this.#model.epochs.get(producer) ?? 0
+    const epoch = this.#model.epochOf(producer)
     if (epoch === 0 || !this.#partition.producerEpochs().has(producer)) return
     const stale = { producer: { id: producer, epoch: epoch - 1 } }
     const refused = this.#partition.append([packRecords([{ key: 'k', value: 'stale' }])], stale)
@@ -140,9 +139,8 @@ export class ModelRun {
   async #end(producer: number, outcome: 'commit' | 'abort'): Promise<void> {
     const model = this.#model
     if (!model.open().some(([open]) => open === producer)) return
-    const epoch = model.epochs.get(producer)! + 1
+    const epoch = model.epochOf(producer) + 1
     await this.#partition.endTransaction({ id: producer, epoch }, outcome)
-    model.epochs.set(producer, epoch)
     model.end(producer, outcome)
   }
 

@@ -4,6 +4,7 @@ export interface Entry {
   readonly kind: 'record' | 'marker'
   /** 0: no transaction. */
   readonly producer: number
+  readonly epoch: number
   readonly key: string
   readonly value: string
   readonly timestamp: number
@@ -18,8 +19,11 @@ export class PlainPartition {
   next = 0
   /** Durable and readable below. */
   highWatermark = 0
-  /** By producer: the epoch that its next append carries, and whether it was ever used. */
-  readonly epochs = new Map<number, number>()
+
+  /** What the next append of a producer carries: one more behind each end. */
+  epochOf(producer: number): number {
+    return this.entries.findLast(e => e.producer === producer)?.epoch ?? 0
+  }
 
   get lastStable(): number {
     return Math.min(this.highWatermark, ...this.open().map(([, first]) => first))
@@ -36,14 +40,16 @@ export class PlainPartition {
   append(producer: number, records: readonly Pick<Entry, 'key' | 'value' | 'timestamp'>[]): void {
     for (const record of records) {
       const outcome = producer === 0 ? 'commit' : 'undecided'
-      this.entries.push({ ...record, offset: this.next++, kind: 'record', producer, outcome })
+      const epoch = this.epochOf(producer)
+      this.entries.push({ ...record, offset: this.next++, kind: 'record', producer, epoch, outcome })
     }
   }
 
   end(producer: number, outcome: 'commit' | 'abort'): void {
     for (const entry of this.entries)
       if (entry.producer === producer && entry.outcome === 'undecided') entry.outcome = outcome
-    this.entries.push({ offset: this.next++, kind: 'marker', producer, key: '', value: '', timestamp: 0, outcome })
+    const marker = { offset: this.next++, kind: 'marker', producer, key: '', value: '', timestamp: 0, outcome } as const
+    this.entries.push({ ...marker, epoch: this.epochOf(producer) + 1 })
   }
 
   /** What a reader gets between two offsets. */
