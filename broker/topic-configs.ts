@@ -123,7 +123,7 @@ export const TOPIC_CONFIGS = {
     type: 'enum',
     values: ['hold', 'delete'],
     default: 'hold',
-    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them, logs the range and counts it in `status`.',
+    doc: 'What retention does with records that a configured sink has not committed: `hold` keeps them, `delete` removes them, logs the range and counts it in `topics describe`.',
   },
   durability: {
     type: 'enum',
