@@ -130,7 +130,7 @@ function encode(transactionalId: string, record: TransactionRecord): StateRecord
 }
 
 /** Whether a write that was rejected has certainly left nothing: no room, or no file handle. */
-export function wasTakenBack(error: unknown): boolean {
+function wasTakenBack(error: unknown): boolean {
   const cause = error instanceof KtsError ? errorCode(error.cause) : ''
   return errorCode(error) === 'DISK_FULL' || cause === 'EMFILE' || cause === 'ENFILE'
 }

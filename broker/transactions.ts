@@ -2,8 +2,8 @@ import { type Clock, errorCode, errorMessage, type Logger } from '../base/index.
 import type { Outcome, Producer } from './producers.ts'
 import type { TransactionLog } from './transaction-log.ts'
 import { Markers, type TransactionPartition } from './transaction-markers.ts'
-import type { RecoveredTransactions } from './transaction-recovery.ts'
 import type { DurableEnd, TransactionPartitions, TransactionRecord } from './transaction-records.ts'
+import type { RecoveredTransactions } from './transaction-recovery.ts'
 
 /** The marker's epoch is one more, and Kafka keeps the largest for fencing. */
 const EPOCH_MAX = 32_766
@@ -218,7 +218,7 @@ export class TransactionalId {
 }
 
 /** The record that says that nothing is left to do. */
-export function completed(prepared: TransactionRecord, now: number): TransactionRecord {
+function completed(prepared: TransactionRecord, now: number): TransactionRecord {
   return { ...prepared, state: 'CompleteCommit', partitions: [], durableEnds: [], updatedAt: now }
 }
 
