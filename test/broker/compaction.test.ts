@@ -190,6 +190,52 @@ describe('compaction', () => {
     }
   })
 
+  test('takes aborted records away, and their markers later; committed readers see the same, after a restart too', async () => {
+    const random = new SeededRandom(8)
+    const place = placeOn(onMemory(8))
+    const partition = await open(place)
+    for (let i = 0; i < 120; i++) {
+      const producer = { id: 1 + (i % 3), epoch: Math.floor(i / 3) }
+      const record = { key: `k${Math.floor(random.next() * 9)}`, value: `${i}`.padEnd(60, '.') }
+      await partition.append([packRecords([record])], { producer })
+      await partition.endTransaction(
+        { ...producer, epoch: producer.epoch + 1 },
+        random.next() < 0.4 ? 'abort' : 'commit',
+      )
+      await partition.sync()
+    }
+    const committed = async (log: Partition) => {
+      const lines: string[] = []
+      for (let offset = log.logStartOffset; offset < log.lastStableOffset; ) {
+        const { batches, nextOffset } = await log.read(offset, 4096, 'read_committed')
+        for (const [at, , key, value] of plainRecords(batches)) lines.push(`${at} ${text(key)} ${text(value)}`)
+        offset = nextOffset
+      }
+      return lines
+    }
+    const before = await committed(partition)
+    const size = partition.sizeBytes
+    const configs = { 'delete.retention.ms': '0' }
+    await cleanAll(partition, place, configs)
+    expect(newest(await committed(partition))).toEqual(newest(before))
+    // One pass finds the markers without records, the next ones take them.
+    let second: string[] = []
+    for (let round = 0; round < 2; round++) {
+      await place.clock.advance(1)
+      for (let i = 0; i < 6; i++) await put(partition, ['z', 'x'.repeat(200)])
+      second = await committed(partition)
+      await cleanAll(partition, place, configs)
+      expect(newest(await committed(partition))).toEqual(newest(second))
+    }
+    expect(partition.sizeBytes).toBeLessThan(size / 4)
+    for (const clean of [false, true]) {
+      const again = await open(placeOn(place.files), SMALL, clean)
+      expect(newest(await committed(again)), `clean: ${clean}`).toEqual(newest(second))
+      expect(again.openTransactions()).toEqual([])
+      await again.close()
+    }
+  })
+
   test('leaves a damaged segment as it is, and forgets no deletion behind it', async () => {
     const files = onMemory(6)
     const place = placeOn(files)
