@@ -107,6 +107,8 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
   const marker = `${directory}/${CLEAN_MARKER}`
   const clean = await exists(files, marker)
   const used = await exists(files, `${directory}/meta/topics.json`)
+  // What a killed process had renamed is relied on from here on, so a power cut must not take it back.
+  if (!clean) for (const path of ['', '/meta', '/meta/state']) await files.syncDirectory(`${directory}${path}`)
   const clusterId = await openClusterId(parts, used)
   if (!clean && used)
     logger.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')

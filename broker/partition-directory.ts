@@ -25,6 +25,8 @@ export async function openSegments(
 ): Promise<{ segments: Segment[]; recoveries: SegmentRecovery[] }> {
   const { files } = cache
   await files.mkdir(plan.directory)
+  // A kill may have come between a name and its sync: what is acknowledged in a file must not lose it to a power cut.
+  if (Number.isFinite(plan.syncedOffset)) await files.syncDirectory(plan.directory)
   const names = await recoverSwaps(files, plan.directory, await files.list(plan.directory))
   const bases = names
     .flatMap(name => /^(\d{20})\.log$/.exec(name)?.[1] ?? [])
