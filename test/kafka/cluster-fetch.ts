@@ -112,7 +112,8 @@ function parseAnswer(_correlation: number, _key: number, _version: number, reade
 /** Whole batches only: the last one of an answer may be cut off. */
 async function unpack({ records, aborted }: Answer, offset: number, filter: boolean): Promise<Fetched> {
   const batches: PackedRecords[] = []
-  const open = [...aborted]
+  // They come in the order of their markers.
+  const open = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset)
   const dropped = new Set<number>()
   let nextOffset = offset
   for (let at = 0; at + 61 <= records.length && at + batchSize(records, at) <= records.length; ) {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { homedir } from 'node:os'
@@ -127,7 +128,8 @@ export async function startKafka(
   const failed = (what: string) =>
     new Error(`Apache Kafka ${what}:\n${existsSync(journal) ? readFileSync(journal, 'utf8').slice(-4000) : ''}`)
   if (!(await serves(host, port, () => java.exitCode !== null))) {
-    java.kill('SIGKILL')
+    kill()
+    process.off('exit', kill)
     throw failed('did not come up')
   }
   return {
@@ -226,15 +228,21 @@ function knownBrokers(host: string, port: number): Promise<number> {
   })
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A port that nobody listens on, below those that the kernel gives to outgoing connections: the JVM takes seconds until it
+ * listens, and other tests connect meanwhile.
+ */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(15_000, 32_000)
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise(resolve => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      )
-    })
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
