@@ -265,6 +265,18 @@ async function settle(segment: Segment, plan: SegmentPlan, changed: boolean): Pr
       await segment.finishIndexes()
       await segment.datasync()
     }
-  } else if (changed || unsynced) await segment.store.datasync()
+  } else if (changed || unsynced) {
+    if (unsynced)
+      await segment.store.writeAgain(await positionOf(segment, Math.max(plan.syncedOffset, plan.acknowledgedEnd ?? 0)))
+    await segment.store.datasync()
+  }
   segment.readableBytes = segment.bytes
+}
+
+/** Where the batch of an offset begins, or damage before it. */
+async function positionOf(segment: Segment, offset: number): Promise<number> {
+  const entry = await segment.offsetIndex.floor(offset)
+  const from = { position: entry?.position ?? 0, nextOffset: segment.baseOffset }
+  const isBefore = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < offset
+  return (await scanBatches(segment.store, from, segment.bytes, false, isBefore)).position
 }

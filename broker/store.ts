@@ -1,6 +1,9 @@
 import type { FileHandle } from '../base/index.ts'
 import type { FileCache, FileLease } from './file-cache.ts'
 
+/** At a time. */
+const AGAIN_BYTES = 1 << 20
+
 /**
  * An append-only file. Its handle stays open from the first write to the sync that covers it: only that handle is sure to
  * hear that a write-back failed.
@@ -30,6 +33,22 @@ export class Store {
     const file = await this.#writable()
     await file.write(buffers, this.#size)
     this.#size += bytes
+  }
+
+  /**
+   * Writes bytes from `position` on once more, as they are: behind an fsync that failed the system takes what it could not
+   * write for written, and no later fsync would write it.
+   */
+  async writeAgain(position: number): Promise<void> {
+    const bytes = Buffer.allocUnsafe(Math.min(this.#size - position, AGAIN_BYTES))
+    const file = await this.#writable()
+    for (let at = position; at < this.#size; ) {
+      const length = await this.read(bytes, 0, Math.min(bytes.length, this.#size - at), at)
+      if (length === 0) return
+      this.#writes++
+      await file.write([bytes.subarray(0, length)], at)
+      at += length
+    }
   }
 
   /** Reads as many of `length` bytes as there are at `position`; answers how many. */
