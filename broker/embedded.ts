@@ -14,7 +14,7 @@ import { EmbeddedStates, openTransactionLog } from './embedded-states.ts'
 import { FileCache } from './file-cache.ts'
 import { GroupMembers } from './group-members.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { INTERNAL_TOPICS, TRANSACTIONS_TOPIC } from './internal-topics.ts'
+import { internalTopics, TRANSACTIONS_TOPIC } from './internal-topics.ts'
 import { createMetaProperties, readMetaProperties } from './meta-properties.ts'
 import { readOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Owner } from './owner.ts'
@@ -47,13 +47,6 @@ const READ_AHEAD_BYTES = 16 << 20
 /** Kafka's: a log that has it was closed in good order. */
 const CLEAN_MARKER = '.kafka_cleanshutdown'
 
-/** Small segments, so that what is superseded can go soon. */
-const STATE_CONFIGS = {
-  'cleanup.policy': 'compact',
-  'segment.bytes': String(4 << 20),
-  'max.message.bytes': String(16 << 20),
-}
-
 /** The `broker:` options (runtime/config/common-options.ts) that concern this engine. */
 export interface EmbeddedOptions {
   readonly 'num.partitions': number
@@ -76,6 +69,8 @@ export interface EmbeddedParts {
   readonly log: Logger
   /** Who runs, as the operating system says. */
   readonly processes?: Processes
+  /** Kafka's offsets.topic.segment.bytes and transaction.state.log.segment.bytes in one, for all internal topics; 4 MiB. */
+  readonly internalSegmentBytes?: number
 }
 
 /** What only the embedded engine has. */
@@ -124,7 +119,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
     readAhead: new ReadAhead(READ_AHEAD_BYTES),
     checkCrcs: options['log.read.check.crcs'],
     partitionsDefault: options['num.partitions'],
-    internal: new Map(INTERNAL_TOPICS.map(name => [name, STATE_CONFIGS])),
+    internal: internalTopics(parts.internalSegmentBytes),
     recoveryPoints: await readOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`),
     clean,
     first: {
