@@ -123,13 +123,15 @@ async function stepUntil(load: Load, end: number): Promise<void> {
 
 /** Lets a worker deliver the rest, at least `recordsMin` in all, stops it as an administrator would, and compares once more. */
 async function drain(load: Load, workerLog: string, recordsMin: number, say: RunOptions['say']) {
+  // A worker that makes the records itself has begun its work when there are more of them.
+  const enough = Number.isFinite(load.written) ? recordsMin : Math.max(recordsMin, (await load.check()).records + 1)
   const worker = new WorkerProcess(load.config, workerLog)
   const deadline = Date.now() + DRAIN_MAX_MS
   let missing = Number.POSITIVE_INFINITY
   while (missing > 0 && worker.running && Date.now() < deadline) {
     await pause(DRAIN_CHECK_MS)
     const { lost, records } = await load.check()
-    missing = lost + Math.max(0, recordsMin - records)
+    missing = lost + Math.max(0, enough - records)
     say(`draining: ${missing} records to come`)
   }
   const exited = worker.running ? 0 : 1
