@@ -37,9 +37,11 @@ export class Writers {
     this.#target.checkOpen()
     const settings = settingsOf(id, options)
     const earlier = this.#byId.get(id)
-    const writer = new EmbeddedWriter(id, this.#target, this.#transactions.of(id), settings, earlier?.fence())
+    const place = this.#transactions.of(id)
+    const writer = new EmbeddedWriter(id, this.#target, place, settings, earlier?.fence())
     this.#byId.set(id, writer)
     await writer.ready
+    place.check()
     return writer
   }
 
@@ -110,10 +112,13 @@ class EmbeddedWriter implements Writer {
     }
   }
 
+  /** Its markers are durable then, so that readers come to the very end of the log. */
   async close(): Promise<void> {
     this.#fence ??= new KtsError('FENCED', `the writer ${this.id} is closed`)
     await this.ready
     await this.#transaction?.abort()
+    // What cannot be done now is tried again, and at the latest done by the next start.
+    await this.#place.complete().catch(() => undefined)
   }
 
   /** From here on nothing new; resolves when what was begun has ended. */
