@@ -93,6 +93,12 @@ export class Transactions {
   }
 }
 
+/** A transaction whose markers may not be durable yet. */
+interface Prepared {
+  readonly record: TransactionRecord
+  readonly partitions: ReadonlySet<TransactionPartition>
+}
+
 /** A transactional id: has one transaction at a time. */
 export class TransactionalId {
   readonly #id: string
@@ -102,7 +108,7 @@ export class TransactionalId {
   /** The next transaction's. */
   #producer: Producer
   /** Its newest record says Prepare. */
-  #prepared: TransactionRecord | undefined
+  #prepared: Prepared | undefined
   #ending = 0
 
   constructor(id: string, parts: TransactionsParts, producer: Producer, newProducer: () => Producer) {
@@ -111,6 +117,11 @@ export class TransactionalId {
     this.#producer = producer
     this.#newProducer = newProducer
     this.#markers = new Markers(parts.topics.exists)
+  }
+
+  /** Throws STORAGE_FAILED while a transaction may be undecided until the next start. */
+  check(): void {
+    this.#parts.log.check()
   }
 
   /**
@@ -141,10 +152,11 @@ export class TransactionalId {
       const log = this.#parts.log
       try {
         log.check()
-        await syncAll(new Set([...partitions, ...plain, ...this.#unsynced()]))
-        const record = this.#record(transaction)
+        const earlier = this.#unsynced()
+        await syncAll(new Set([...partitions, ...plain, ...earlier]))
+        const record = this.#record(transaction, new Set([...partitions, ...earlier]))
         await log.write(this.#id, record)
-        this.#prepared = record
+        this.#prepared = { record, partitions }
       } catch (error) {
         if (errorCode(error) !== 'COMMIT_UNKNOWN') this.abort(producer, partitions)
         throw error
@@ -182,9 +194,11 @@ export class TransactionalId {
     return !this.#markers.owesSome && this.#markers.unsynced().length === 0
   }
 
-  #saySo(prepared: TransactionRecord): void {
+  /** With the ends of the markers: one that is damaged later must not be taken for one that was never durable. */
+  #saySo({ record, partitions }: Prepared): void {
     this.#prepared = undefined
-    this.#parts.log.writeLater(this.#id, completed(prepared, this.#parts.clock.now()))
+    const durableEnds = this.#durableEnds(partitions)
+    this.#parts.log.writeLater(this.#id, { ...completed(record, this.#parts.clock.now()), durableEnds })
   }
 
   #end({ id, epoch }: Producer, partitions: ReadonlySet<TransactionPartition>, outcome: Outcome): void {
@@ -192,7 +206,10 @@ export class TransactionalId {
     this.#markers.end(partitions, this.#producer, outcome)
   }
 
-  #record({ producer, partitions, startedAt, timeoutMs }: EndingTransaction): TransactionRecord {
+  #record(
+    { producer, partitions, startedAt, timeoutMs }: EndingTransaction,
+    synced: ReadonlySet<TransactionPartition>,
+  ): TransactionRecord {
     return {
       producerId: producer.id,
       previousProducerId: -1,
@@ -205,7 +222,7 @@ export class TransactionalId {
       updatedAt: this.#parts.clock.now(),
       startedAt,
       clientVersion: TRANSACTION_VERSION,
-      durableEnds: this.#durableEnds(partitions),
+      durableEnds: this.#durableEnds(synced),
     }
   }
 

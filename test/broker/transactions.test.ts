@@ -248,7 +248,8 @@ describe('transactions of the embedded engine', () => {
         const failed = { code: 'STORAGE_FAILED' }
         expect(await rejection(put(writer, 'x'))).toMatchObject(failed)
         expect(await rejection(put(other, 'x'))).toMatchObject(failed)
-        expect(await rejection(put(await broker.writer('new'), 'x'))).toMatchObject(failed)
+        // Who opens a writer believes the checkpoints behind it, and these are not known now.
+        expect(await rejection(broker.writer('w'))).toMatchObject(failed)
         files.clear()
         await broker.close().catch(() => undefined)
         const again = await restart()
