@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { nodeFiles, PackedWriter, SeededRandom } from '../base/index.ts'
+import { nodeFiles, PackedWriter, SeededRandom, systemRandom } from '../base/index.ts'
 import { Compaction } from '../broker/compaction.ts'
 import { removeCleaned } from '../broker/compaction-swap.ts'
 import { FileCache } from '../broker/file-cache.ts'
@@ -49,6 +49,7 @@ export const logCompact: Bench = {
         segmentBytes: SEGMENT_BYTES,
         indexIntervalBytes: 4096,
         mapBytesMax: MAP_BYTES,
+        random: systemRandom,
         damaged: new WeakSet(),
         pace: async () => {},
         swap: async (old, cleaned) => {

@@ -1,4 +1,13 @@
-import { type Clock, errorCode, errorMessage, type Files, KtsError, type Logger, sleep } from '../base/index.ts'
+import {
+  type Clock,
+  errorCode,
+  errorMessage,
+  type Files,
+  KtsError,
+  type Logger,
+  type Random,
+  sleep,
+} from '../base/index.ts'
 import { Compaction, DamagedSegment } from './compaction.ts'
 import { replaceSegments, SegmentsGone } from './compaction-swap.ts'
 import type { FileCache } from './file-cache.ts'
@@ -17,6 +26,7 @@ export interface CleanerParts {
   readonly topics: Pick<TopicStore, 'all' | 'has' | 'folderOf'>
   /** Kafka's log.cleaner.dedupe.buffer.size. */
   readonly mapBytesMax: number
+  readonly random: Random
   /** Kafka's log.cleaner.io.max.bytes.per.second; bytes read and bytes written count alike. */
   readonly bytesPerSecond: number
   /** Kafka's log.cleaner.backoff.ms: how long to wait when there is nothing to do. */
@@ -168,7 +178,7 @@ export class Cleaner {
   }
 
   #compaction({ topic, log, segments, offsetEnd, dirtyFrom }: Dirty): Compaction {
-    const { files, cache, now, mapBytesMax } = this.#parts
+    const { files, cache, now, mapBytesMax, random } = this.#parts
     const { deleteRetentionMs, segmentBytes, indexIntervalBytes } = topic.settings
     const directory = this.#parts.topics.folderOf(log)
     return new Compaction({
@@ -185,6 +195,7 @@ export class Cleaner {
       segmentBytes,
       indexIntervalBytes,
       mapBytesMax,
+      random,
       damaged: this.#damaged,
       pace: bytes => this.#pace(bytes),
       swap: (old, cleaned) =>

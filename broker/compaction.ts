@@ -1,19 +1,20 @@
-import { errorCode, type PackedRecords } from '../base/index.ts'
+import { errorCode, type PackedRecords, type Random } from '../base/index.ts'
 import {
   batchBaseOffset,
   batchCount,
   batchIsControl,
   batchLastOffset,
+  batchLastOffsetDelta,
   batchProducerEpoch,
   batchProducerId,
 } from './batch.ts'
 import { batchRecords } from './batch-records.ts'
 import { deleteHorizon, emptyBatch, rewriteBatch } from './compaction-batch.ts'
+import { CompactionKeys } from './compaction-keys.ts'
 import { CompactionOutput } from './compaction-output.ts'
 import { CompactionReader } from './compaction-reader.ts'
 import { CompactionTransactions } from './compaction-transactions.ts'
 import type { FileCache } from './file-cache.ts'
-import { OffsetMap } from './offset-map.ts'
 import type { AbortedTransaction } from './producers.ts'
 import type { Segment } from './segment.ts'
 
@@ -41,6 +42,8 @@ export interface CompactionPlan {
   readonly segmentBytes: number
   readonly indexIntervalBytes: number
   readonly mapBytesMax: number
+  /** For the secret of the hashes. */
+  readonly random: Random
   /** Found earlier; they stay as they are. */
   readonly damaged: WeakSet<Segment>
   /** Told before bytes are read or written; a rejection ends the pass. */
@@ -56,9 +59,9 @@ export interface CompactionResult {
   readonly bytesAfter: number
 }
 
-interface KeyOffsets {
-  readonly map: OffsetMap
-  /** The map knows all keys below. */
+interface LearntKeys {
+  readonly keys: CompactionKeys
+  /** All below are known. */
   readonly end: number
 }
 
@@ -88,47 +91,42 @@ export class Compaction {
 
   /** Rejects with DamagedSegment, and with what `pace` and `swap` do; groups of segments that are done by then stay done. */
   async run(): Promise<CompactionResult> {
-    const keys = await this.#learnKeys()
+    const learnt = await this.#learnKeys()
     let bytesBefore = 0
     let bytesAfter = 0
     const transactions = new CompactionTransactions(this.#plan.aborted)
-    for (const group of this.#groups(keys.end)) {
+    for (const group of this.#groups(learnt.end)) {
       const before = group.reduce((sum, segment) => sum + segment.bytes, 0)
       bytesBefore += before
-      bytesAfter += await this.#clean(group, keys, transactions)
+      bytesAfter += await this.#clean(group, learnt, transactions)
     }
-    return { cleanedTo: keys.end, bytesBefore, bytesAfter }
+    return { cleanedTo: learnt.end, bytesBefore, bytesAfter }
   }
 
-  async #learnKeys(): Promise<KeyOffsets> {
-    const { dirtyFrom, offsetEnd, mapBytesMax, aborted } = this.#plan
-    const map = new OffsetMap(mapBytesMax, offsetEnd - dirtyFrom)
+  async #learnKeys(): Promise<LearntKeys> {
+    const { dirtyFrom, offsetEnd, mapBytesMax, random, aborted } = this.#plan
+    const keys = new CompactionKeys(dirtyFrom, offsetEnd, mapBytesMax, random)
     const transactions = new CompactionTransactions(aborted)
     for (const [i, segment] of this.#plan.segments.entries()) {
       if (this.#endOf(i) <= dirtyFrom || this.#isDamaged(segment)) continue
-      const full = await this.#learnFrom(segment, i, map, transactions)
-      if (full !== undefined) return { map, end: full }
+      const full = await this.#learnFrom(segment, i, keys, transactions)
+      if (full !== undefined) return { keys, end: full }
     }
-    return { map, end: offsetEnd }
+    return { keys, end: offsetEnd }
   }
 
   /** Answers the first offset for which there was no room, if any. */
-  async #learnFrom(segment: Segment, i: number, map: OffsetMap, transactions: CompactionTransactions) {
-    const { dirtyFrom } = this.#plan
+  async #learnFrom(segment: Segment, i: number, keys: CompactionKeys, transactions: CompactionTransactions) {
     const reader = this.#reader(segment, i)
     for (;;) {
       const found = await reader.next()
       if (found === 'end') break
       if (found === 'damaged') throw new DamagedSegment(segment)
       const { bytes, at } = reader
-      if (batchLastOffset(bytes, at) < dirtyFrom || batchIsControl(bytes, at)) continue
+      if (batchLastOffset(bytes, at) < keys.from || batchIsControl(bytes, at)) continue
       if (transactions.isObsolete(bytes, at, undefined)) continue
-      const records = await recordsOf(segment, bytes, at)
-      for (let k = 0; k < records.count; k++) {
-        const offset = records.offset(k)
-        const key = offset < dirtyFrom ? null : records.key(k)
-        if (key !== null && !map.put(key, offset)) return offset
-      }
+      const full = keys.learn(await recordsOf(segment, bytes, at))
+      if (full !== undefined) return full
     }
     this.#window = reader.bytes
     return undefined
@@ -158,7 +156,7 @@ export class Compaction {
   }
 
   /** Answers the bytes that are left of the group. */
-  async #clean(group: readonly Segment[], keys: KeyOffsets, transactions: CompactionTransactions): Promise<number> {
+  async #clean(group: readonly Segment[], learnt: LearntKeys, transactions: CompactionTransactions): Promise<number> {
     const { directory, cache, indexIntervalBytes, now, swap, pace } = this.#plan
     const output = await CompactionOutput.create(
       { directory, cache, indexIntervalBytes, now, pace },
@@ -167,7 +165,7 @@ export class Compaction {
     try {
       for (const segment of group) {
         const isLast = segment === group.at(-1)
-        await this.#cleanSegment(segment, isLast, keys, transactions, output)
+        await this.#cleanSegment(segment, isLast, learnt, transactions, output)
       }
       const before = group.reduce((sum, segment) => sum + segment.bytes, 0)
       if (group.length === 1 && output.bytes === before && !output.changed) {
@@ -193,7 +191,7 @@ export class Compaction {
   async #cleanSegment(
     segment: Segment,
     isLast: boolean,
-    keys: KeyOffsets,
+    learnt: LearntKeys,
     transactions: CompactionTransactions,
     output: CompactionOutput,
   ): Promise<void> {
@@ -204,11 +202,11 @@ export class Compaction {
       if (found === 'end') break
       if (found === 'damaged') throw new DamagedSegment(segment)
       const { bytes, at } = reader
-      const stays = this.#mustStay(bytes, at, keys) || (isLast && reader.isLast)
+      const stays = this.#mustStay(bytes, at, learnt) || (isLast && reader.isLast)
       if (batchIsControl(bytes, at)) await this.#cleanMarker(segment, bytes, at, stays, forgets, transactions, output)
       else if (transactions.isObsolete(bytes, at, undefined)) await drop(bytes, at, stays, output)
-      else if (batchBaseOffset(bytes, at) >= keys.end) await output.copy(bytes, at)
-      else await this.#cleanBatch(segment, bytes, at, stays, forgets, keys, output)
+      else if (batchBaseOffset(bytes, at) >= learnt.end) await output.copy(bytes, at)
+      else await this.#cleanBatch(segment, bytes, at, stays, forgets, learnt, output)
     }
     this.#window = reader.bytes
   }
@@ -238,26 +236,18 @@ export class Compaction {
     at: number,
     stays: boolean,
     forgets: boolean,
-    keys: KeyOffsets,
+    learnt: LearntKeys,
     output: CompactionOutput,
   ): Promise<void> {
+    const { keys, end } = learnt
+    const last = batchLastOffset(bytes, at)
+    const isDense = batchCount(bytes, at) === batchLastOffsetDelta(bytes, at) + 1
+    if (isDense && last < end && keys.isObsolete(batchBaseOffset(bytes, at), last))
+      return drop(bytes, at, stays, output)
     const records = await recordsOf(segment, bytes, at)
     const horizon = deleteHorizon(bytes, at)
     const deletionsGo = forgets && horizon !== undefined && horizon <= this.#plan.now
-    const kept = new Uint8Array(records.count)
-    let count = 0
-    let deletions = false
-    for (let i = 0; i < records.count; i++) {
-      const value = records.valueStarts[i]! >= 0
-      const offset = records.offset(i)
-      if (offset < keys.end) {
-        const key = records.key(i)
-        if (key === null || offset < keys.map.get(key) || (!value && deletionsGo)) continue
-      }
-      kept[i] = 1
-      count++
-      deletions ||= !value
-    }
+    const { kept, count, deletions } = keys.keep(records, end, deletionsGo)
     if (count === 0) return drop(bytes, at, stays, output)
     const needsHorizon = deletions && horizon === undefined
     if (count === records.count && !needsHorizon) return output.copy(bytes, at)
@@ -280,9 +270,9 @@ export class Compaction {
   }
 
   /** Where a producer stands, and the end of what was cleaned, is read off a batch even when it holds nothing else. */
-  #mustStay(bytes: Buffer, at: number, keys: KeyOffsets): boolean {
+  #mustStay(bytes: Buffer, at: number, learnt: LearntKeys): boolean {
     const lastOffset = batchLastOffset(bytes, at)
-    if (lastOffset + 1 === keys.end) return true
+    if (lastOffset + 1 === learnt.end) return true
     const producer = batchProducerId(bytes, at)
     if (producer < 0) return false
     if (batchIsControl(bytes, at)) return this.#plan.producerEpochs.get(producer) === batchProducerEpoch(bytes, at)

@@ -345,11 +345,12 @@ class Embedded implements EmbeddedBroker {
   }
 
   #makeHousekeeping(): Housekeeping {
-    const { directory, files, clock, log, options } = this.#parts
+    const { directory, files, clock, random, log, options } = this.#parts
     return new Housekeeping({
       directory,
       files,
       clock,
+      random,
       logger: log,
       topics: this.#topics,
       offsets: this.#states.offsets.view,

@@ -1,4 +1,4 @@
-import { type Clock, errorCode, type Files, type Logger, sleep } from '../base/index.ts'
+import { type Clock, errorCode, type Files, type Logger, type Random, sleep } from '../base/index.ts'
 import { Cleaner } from './cleaner.ts'
 import type { GroupOffsets } from './groups.ts'
 import { type PartitionOffset, writeOffsetCheckpoint } from './offset-checkpoint.ts'
@@ -17,6 +17,7 @@ export interface HousekeepingParts {
   readonly directory: string
   readonly files: Files
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
   readonly topics: TopicStore
   readonly offsets: GroupOffsets
@@ -120,7 +121,7 @@ export class Housekeeping {
   }
 
   #openCleaner(): Promise<Cleaner> {
-    const { directory, files, clock, logger, topics, cleaner, beforeCompaction } = this.#parts
+    const { directory, files, clock, random, logger, topics, cleaner, beforeCompaction } = this.#parts
     const { backoffMs, mapBytesMax, bytesPerSecond } = cleaner
     return Cleaner.open({
       directory,
@@ -130,6 +131,7 @@ export class Housekeeping {
       cache: topics.cache,
       topics,
       mapBytesMax,
+      random,
       bytesPerSecond: bytesPerSecond < 0 ? Number.POSITIVE_INFINITY : bytesPerSecond,
       backoffMs,
       now: () => this.#retentionClock.now(),

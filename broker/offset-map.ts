@@ -1,30 +1,45 @@
-import { hash } from 'node:crypto'
+import { HASH_WORDS, halfSipHash, type Random } from '../base/index.ts'
 
-const HASH_WORDS = 4
-const SLOT_BYTES = 24
+/** The hash and a Float64 of offset + 1, which is 0 where the slot is free: side by side, as memory is fetched in lines. */
+const SLOT_WORDS = HASH_WORDS + 2
+const SLOT_BYTES = 4 * SLOT_WORDS
+const SLOT_DOUBLES = SLOT_WORDS / 2
+const OFFSET_DOUBLE = HASH_WORDS / 2
 /** Kafka's log.cleaner.io.buffer.load.factor: fuller tables probe for long. */
 const LOAD_FACTOR = 0.9
 const SLOTS_MIN = 16
 
+/** What `put` answers for a key that is new, and where there is no room for it. */
+export const NEW_KEY = -1
+export const NO_ROOM = -2
+
 /**
- * The last offset of each key, in memory that is fixed when it is made: 16 bytes of MD5 and 8 of offset for each key, as
- * Kafka's cleaner keeps them. Two keys of one hash would be one key; with MD5 nobody meets two by chance.
+ * The last offset of each key, in memory that is fixed when it is made: 16 bytes of hash and 8 of offset for each key, as
+ * Kafka's cleaner keeps them. Two keys of one hash would be one key, and the older record would be lost. Kafka takes MD5,
+ * where nobody meets two by chance, but anybody can make two; here a hash of the same size has a new secret key for each
+ * map, so that nobody can do that either.
  */
 export class OffsetMap {
   readonly #slots: number
   readonly #sizeMax: number
-  readonly #hashes: Int32Array
-  /** Offset + 1; 0 where the slot is free. */
-  readonly #offsets: Float64Array
+  readonly #slotsPerHash: number
+  readonly #words: Int32Array
+  readonly #doubles: Float64Array
+  readonly #secret: Int32Array
+  readonly #hash = new Int32Array(HASH_WORDS)
   #size = 0
 
   /** At most `bytesMax` bytes, and no more than `keysMax` keys need. */
-  constructor(bytesMax: number, keysMax: number) {
+  constructor(bytesMax: number, keysMax: number, random: Random) {
     const wanted = Math.min(Math.ceil(keysMax / LOAD_FACTOR) + 1, Math.floor(bytesMax / SLOT_BYTES))
     this.#slots = Math.max(SLOTS_MIN, wanted)
     this.#sizeMax = Math.floor(this.#slots * LOAD_FACTOR)
-    this.#hashes = new Int32Array(this.#slots * HASH_WORDS)
-    this.#offsets = new Float64Array(this.#slots)
+    this.#slotsPerHash = this.#slots / 2 ** 32
+    const memory = new ArrayBuffer(this.#slots * SLOT_BYTES)
+    this.#words = new Int32Array(memory)
+    this.#doubles = new Float64Array(memory)
+    const secret = random.bytes(4 * HASH_WORDS)
+    this.#secret = Int32Array.from({ length: HASH_WORDS }, (_, i) => secret.readInt32LE(4 * i))
   }
 
   /** Keys in it. */
@@ -32,35 +47,39 @@ export class OffsetMap {
     return this.#size
   }
 
-  /** False, and nothing done, when the key is new and there is no room. */
-  put(key: Uint8Array, offset: number): boolean {
-    const digest = hash('md5', key, 'buffer')
-    const slot = this.#find(digest)
-    if (this.#offsets[slot] === 0) {
-      if (this.#size >= this.#sizeMax) return false
+  /** Answers the key's offset before; NEW_KEY; or NO_ROOM for a new one that does not fit, and nothing is done. */
+  put(bytes: Uint8Array, start: number, end: number, offset: number): number {
+    const slot = this.#find(bytes, start, end)
+    const at = slot * SLOT_DOUBLES + OFFSET_DOUBLE
+    const before = this.#doubles[at]! - 1
+    if (before < 0) {
+      if (this.#size >= this.#sizeMax) return NO_ROOM
       this.#size++
-      for (let i = 0; i < HASH_WORDS; i++) this.#hashes[slot * HASH_WORDS + i] = digest.readInt32LE(4 * i)
+      for (let i = 0; i < HASH_WORDS; i++) this.#words[slot * SLOT_WORDS + i] = this.#hash[i]!
     }
-    this.#offsets[slot] = offset + 1
-    return true
+    this.#doubles[at] = offset + 1
+    return before
   }
 
-  /** -1 for a key that was never put. */
-  get(key: Uint8Array): number {
-    return this.#offsets[this.#find(hash('md5', key, 'buffer'))]! - 1
+  /** The key is `bytes[start, end)`. NEW_KEY when it was never put. */
+  get(bytes: Uint8Array, start: number, end: number): number {
+    return this.#doubles[this.#find(bytes, start, end) * SLOT_DOUBLES + OFFSET_DOUBLE]! - 1
   }
 
   /** The key's slot, or the free one where it belongs. */
-  #find(digest: Buffer): number {
-    const a = digest.readInt32LE(0)
-    const b = digest.readInt32LE(4)
-    const c = digest.readInt32LE(8)
-    const d = digest.readInt32LE(12)
-    const hashes = this.#hashes
-    for (let slot = (a >>> 0) % this.#slots; ; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
-      if (this.#offsets[slot] === 0) return slot
-      const at = slot * HASH_WORDS
-      if (hashes[at] === a && hashes[at + 1] === b && hashes[at + 2] === c && hashes[at + 3] === d) return slot
+  #find(bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hash
+    halfSipHash(this.#secret, bytes, start, end, hash, 0)
+    const a = hash[0]!
+    const b = hash[1]!
+    const c = hash[2]!
+    const d = hash[3]!
+    const words = this.#words
+    // The high bits say where to begin, as a product is cheaper than a remainder.
+    for (let slot = Math.floor((a >>> 0) * this.#slotsPerHash); ; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
+      const at = slot * SLOT_WORDS
+      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return slot
+      if (this.#doubles[slot * SLOT_DOUBLES + OFFSET_DOUBLE] === 0) return slot
     }
   }
 }

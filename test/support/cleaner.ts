@@ -1,4 +1,4 @@
-import { type Files, type ManualClock, silentLogger } from '../../base/index.ts'
+import { type Files, type ManualClock, SeededRandom, silentLogger } from '../../base/index.ts'
 import { Cleaner, type CleanerParts } from '../../broker/cleaner.ts'
 import { FileCache } from '../../broker/file-cache.ts'
 import type { Partition } from '../../broker/partition.ts'
@@ -39,6 +39,7 @@ export function openCleaner(
     cache: at.cache,
     topics: { all: () => [topic], has: () => true, folderOf: () => `${at.directory}/log-0` },
     mapBytesMax: 1 << 20,
+    random: new SeededRandom(1),
     bytesPerSecond: Number.POSITIVE_INFINITY,
     backoffMs: 15_000,
     now: () => at.clock.now(),

@@ -1,0 +1,80 @@
+import type { PackedRecords, Random } from '../base/index.ts'
+import { NEW_KEY, NO_ROOM, OffsetMap } from './offset-map.ts'
+import { OffsetSet } from './offset-set.ts'
+
+/** Share of the memory for the bits of dirty offsets: with 128 MiB, 128 million offsets a pass. */
+const BITS_SHARE = 1 / 8
+
+/** What is left of a batch. */
+export interface KeptRecords {
+  /** 1 for each record that stays. */
+  readonly kept: Uint8Array
+  readonly count: number
+  /** Some that stay are deletions. */
+  readonly deletions: boolean
+}
+
+/**
+ * What one pass knows of keys: the last offset of each in the dirty part, and which records of the dirty part are obsolete,
+ * so that each key is hashed once. Its memory is fixed when it is made.
+ */
+export class CompactionKeys {
+  /** Where the dirty part begins. */
+  readonly from: number
+  readonly #last: OffsetMap
+  readonly #obsolete: OffsetSet
+
+  /** Of offsets [from, end), as far as `bytesMax` bytes go. */
+  constructor(from: number, end: number, bytesMax: number, random: Random) {
+    this.from = from
+    const bits = Math.min(end - from, Math.floor(bytesMax * BITS_SHARE) * 8)
+    this.#obsolete = new OffsetSet(from, bits)
+    this.#last = new OffsetMap(bytesMax * (1 - BITS_SHARE), end - from, random)
+  }
+
+  /** Takes records in the order of the log. Answers the first offset for which there was no room, if any. */
+  learn(records: PackedRecords): number | undefined {
+    const { bytes, keyStarts, keyEnds, count } = records
+    for (let i = 0; i < count; i++) {
+      const offset = records.offset(i)
+      if (offset < this.from) continue
+      if (offset >= this.#obsolete.end) return offset
+      const start = keyStarts === undefined ? -1 : keyStarts[i]!
+      // Kafka takes none without a key into a compacted topic; what is there from before goes.
+      if (start < 0) this.#obsolete.add(offset)
+      else {
+        const before = this.#last.put(bytes, start, keyEnds![i]!, offset)
+        if (before === NO_ROOM) return offset
+        if (before !== NEW_KEY) this.#obsolete.add(before)
+      }
+    }
+    return undefined
+  }
+
+  /** Whether nothing of offsets [first, last], which all have records, is to stay. They lie below what was learnt. */
+  isObsolete(first: number, last: number): boolean {
+    return first >= this.from && this.#obsolete.hasAll(first, last)
+  }
+
+  /** Which records stay: those at `end`, up to which keys were learnt, or behind it do in any case. */
+  keep(records: PackedRecords, end: number, deletionsGo: boolean): KeptRecords {
+    const kept = new Uint8Array(records.count)
+    let count = 0
+    let deletions = false
+    for (let i = 0; i < records.count; i++) {
+      const offset = records.offset(i)
+      const isDeletion = records.valueStarts[i]! < 0
+      if (offset < end && ((isDeletion && deletionsGo) || this.#isReplaced(records, i, offset))) continue
+      kept[i] = 1
+      count++
+      deletions ||= isDeletion
+    }
+    return { kept, count, deletions }
+  }
+
+  #isReplaced(records: PackedRecords, i: number, offset: number): boolean {
+    if (offset >= this.from) return this.#obsolete.has(offset)
+    const start = records.keyStarts === undefined ? -1 : records.keyStarts[i]!
+    return start < 0 || this.#last.get(records.bytes, start, records.keyEnds![i]!) > offset
+  }
+}
