@@ -87,13 +87,14 @@ export async function runKafka(main: string, args: readonly string[], okCodes: r
 
 /** Every line that DumpLogSegments prints of these files, in deep iteration; its exit code tells nothing. */
 export async function dumpLogSegments(files: readonly string[], options: readonly string[] = []): Promise<string> {
-  const { out } = await runKafka('kafka.tools.DumpLogSegments', [
+  const { out, err } = await runKafka('kafka.tools.DumpLogSegments', [
     '--deep-iteration',
     ...options,
     '--files',
     files.join(','),
   ])
-  return out
+  // What it finds wrong goes to the error output.
+  return `${out}\n${err}`
 }
 
 /** A broker and controller in one process over `directory`, formatted when it is new; answers when it serves. */
