@@ -1,5 +1,12 @@
 import { crc32c } from '../base/index.ts'
-import { BATCH_HEADER_BYTES, batchBaseOffset, batchIsSane, batchLastOffset, batchSize } from './batch.ts'
+import {
+  BATCH_HEADER_BYTES,
+  batchBaseOffset,
+  batchIsSane,
+  batchLastOffset,
+  batchLastOffsetDelta,
+  batchSize,
+} from './batch.ts'
 import { FileWindow } from './file-window.ts'
 import type { Store } from './store.ts'
 
@@ -55,8 +62,8 @@ export async function scanBatches(
 }
 
 /**
- * The checksum does not cover the base offset. A batch in front of a gap whose follower leaves no room for it belongs
- * where the gap begins: its base offset was altered.
+ * The checksum does not cover the base offset. A batch in front of a gap whose follower leaves room for it only where the
+ * gap begins belongs there: its base offset was altered. A follower that fits neither way says nothing.
  */
 export async function offsetIsShifted(
   store: Store,
@@ -69,9 +76,10 @@ export async function offsetIsShifted(
     at + header.length <= end && (await store.read(header, 0, header.length, at)) === header.length
   if (!(await read(position)) || batchBaseOffset(header, 0) <= nextOffset) return false
   const lastOffset = batchLastOffset(header, 0)
-  return (
-    (await read(position + batchSize(header, 0))) && batchIsSane(header, 0) && batchBaseOffset(header, 0) <= lastOffset
-  )
+  const lastOffsetInGap = nextOffset + batchLastOffsetDelta(header, 0)
+  if (!(await read(position + batchSize(header, 0))) || !batchIsSane(header, 0)) return false
+  const behind = batchBaseOffset(header, 0)
+  return behind > lastOffsetInGap && behind <= lastOffset
 }
 
 function isNextBatch(bytes: Buffer, at: number, nextOffset: number): boolean {

@@ -1,6 +1,7 @@
 import { errorCode, type FileStat, type Files } from '../base/index.ts'
 import {
   BATCH_HEADER_BYTES,
+  batchBaseOffset,
   batchIsSane,
   batchIsTransactional,
   batchLastOffset,
@@ -123,12 +124,16 @@ async function trustedStart(segment: Segment, plan: SegmentPlan): Promise<Start 
     if (time === undefined && plan.checkFrom >= plan.offsetEnd && segment.bytes > 0) return undefined
     return { place: { position: 0, nextOffset: segment.baseOffset }, indexedTo: -1, largest: time }
   }
-  if (!(await entryHolds(segment, entry))) return undefined
+  const baseOffset = await baseOffsetOf(segment, entry)
+  if (baseOffset === undefined) return undefined
   // A time index that was cut looks like one of a log whose records went back in time: look at the batches in between.
-  const from = time !== undefined && time.offset < entry.lastOffset ? await offsetIndex.floor(time.offset) : entry
-  if (from !== undefined && from !== entry && !(await entryHolds(segment, from))) return undefined
-  const position = from?.position ?? 0
-  return { place: { position, nextOffset: segment.baseOffset }, indexedTo: entry.lastOffset, largest: time }
+  const isBehind = time !== undefined && time.offset < entry.lastOffset
+  const from = isBehind ? await offsetIndex.floor(time.offset) : entry
+  const nextOffset = isBehind && from !== undefined ? await baseOffsetOf(segment, from) : baseOffset
+  if (nextOffset === undefined) return undefined
+  const place =
+    from === undefined ? { position: 0, nextOffset: segment.baseOffset } : { position: from.position, nextOffset }
+  return { place, indexedTo: entry.lastOffset, largest: time }
 }
 
 /** A zeroed or preallocated end has entries at time 0 for the base offset behind others. */
@@ -138,13 +143,15 @@ async function timeIsPlausible(segment: Segment, time: TimeEntry): Promise<boole
   return later && time.timestamp >= 0 && Number.isSafeInteger(time.timestamp)
 }
 
-/** Whether the batch of an index entry is where the entry says. */
-async function entryHolds(segment: Segment, entry: OffsetEntry): Promise<boolean> {
+/** Where the batch of an index entry begins; undefined when it is not where the entry says. */
+async function baseOffsetOf(segment: Segment, entry: OffsetEntry): Promise<number | undefined> {
   // The first batch never gets an entry, so position 0 is a zeroed one.
-  if (entry.position === 0) return false
+  if (entry.position === 0) return undefined
   const header = Buffer.alloc(BATCH_HEADER_BYTES)
-  if ((await segment.store.read(header, 0, header.length, entry.position)) < header.length) return false
+  if ((await segment.store.read(header, 0, header.length, entry.position)) < header.length) return undefined
   return batchIsSane(header, 0) && batchLastOffset(header, 0) === entry.lastOffset
+    ? batchBaseOffset(header, 0)
+    : undefined
 }
 
 interface Walked {

@@ -232,3 +232,26 @@ test('files of a directory that were emptied are written again, and another topi
   const other = openPartition(DIRECTORY, { files, settings, topicId: 'BBBBBBBBBBBBBBBBBBBBBB' })
   await expect(other).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
 })
+
+test.each([0, 20, 39])(
+  'a torn header that claims offset %d is cut as any torn tail, and the batch before stays',
+  async claimed => {
+    const { files, positions, values } = await written()
+    const torn = Buffer.alloc(150)
+    torn.writeBigInt64BE(BigInt(claimed), 0)
+    torn.writeInt32BE(500, 8)
+    torn[16] = 2
+    await put(files, LOG, Buffer.concat([await bytesOf(files, LOG), torn]))
+    const partition = await openPartition(DIRECTORY, { files, settings, recoveryPoint: BATCHES * RECORDS })
+    expect(partition.recovered.truncatedBytes).toBe(torn.length)
+    expect(partition.sizeBytes).toBe(positions.at(-1))
+    expect((await partition.append([batch(1)])).baseOffset).toBe(BATCHES * RECORDS)
+    await partition.sync()
+    expect(
+      plainRecords(await readAll(partition))
+        .map(r => r[3])
+        .slice(0, -RECORDS),
+    ).toEqual(values)
+    await partition.close()
+  },
+)
