@@ -36,7 +36,7 @@ export interface Broker {
   /**
    * The only way to write. Opening a writer fences every earlier one with the same `id`: their calls reject with FENCED.
    * Whatever they left undecided is completed or aborted before this resolves, so checkpoints and offsets read
-   * afterwards are final.
+   * afterwards are final. Rejects with STORAGE_FAILED where that cannot be done before the log is opened again.
    */
   writer(id: string, options?: WriterOptions): Promise<Writer>
   /**

@@ -54,6 +54,11 @@ export class Transactions {
     this.#lastProducerId = [...parts.recovered.producerEpochs.keys(), ...ids].reduce((max, id) => Math.max(max, id), -1)
   }
 
+  /** Throws STORAGE_FAILED when nothing can be decided any more, what is open included. */
+  check(): void {
+    this.#parts.log.check()
+  }
+
   /** The same object for the same id. */
   of(id: string): TransactionalId {
     const known = this.#byId.get(id)
