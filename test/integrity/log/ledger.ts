@@ -20,7 +20,7 @@ export interface Seen {
   readonly committed: Map<number, string>
   readonly uncommitted: Map<number, string>
   highWatermark: number
-  /** As read, or acknowledged by deleteRecords. */
+  /** As deleteRecords acknowledged it, or the last audit found it. */
   logStartOffset: number
   /** The largest that was ever asked of deleteRecords. */
   deleteAsked: number
@@ -173,6 +173,5 @@ export class Ledger {
       }
     }
     seen.highWatermark = Math.max(seen.highWatermark, event.highWatermark)
-    seen.logStartOffset = Math.max(seen.logStartOffset, event.logStartOffset)
   }
 }

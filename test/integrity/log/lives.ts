@@ -71,9 +71,8 @@ export class Lives {
       const failure = await runWorkload({
         broker,
         random: this.#random,
-        // Of the dead only what they had acknowledged counts.
         tell: event => {
-          if (!life.over || acknowledges(event)) this.ledger.tell(event)
+          if (!life.over || !deniesSuccess(event)) this.ledger.tell(event)
         },
         topics: TOPICS,
         transactions,
@@ -119,8 +118,9 @@ export class Lives {
   }
 }
 
-function acknowledges(event: Event): boolean {
-  return event.kind === 'deleted' || (event.kind === 'ended' && event.how === 'committed')
+/** What the dead say of their failures does not count: they were not there any more to be told of them. */
+function deniesSuccess(event: Event): boolean {
+  return event.kind === 'ended' && event.how !== 'committed'
 }
 
 /** The file calls of one process, and its end. */
