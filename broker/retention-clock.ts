@@ -14,10 +14,13 @@ export class RetentionClock {
   #time: number
   #at: number
 
-  /** Goes on from what `save` wrote; where there is nothing, from now. */
+  /** Goes on from what `save` wrote; where there is nothing, from now, which is saved at once: a kill may come early. */
   static async open(clock: Clock, files: Files, path: string): Promise<RetentionClock> {
     const text = (await readWhole(files, path))?.toString('latin1') ?? ''
-    return new RetentionClock(clock, /^\d{1,16}\n$/.test(text) ? Number(text) : undefined)
+    if (/^\d{1,16}\n$/.test(text)) return new RetentionClock(clock, Number(text))
+    const begun = new RetentionClock(clock)
+    await begun.save(files, path)
+    return begun
   }
 
   constructor(clock: Clock, since = clock.now()) {
