@@ -1,4 +1,4 @@
-import type { PackedRecords, Random } from '../base/index.ts'
+import { HASH_WORDS, type PackedRecords, type Random } from '../base/index.ts'
 import { NEW_KEY, NO_ROOM, OffsetMap } from './offset-map.ts'
 import { OffsetSet } from './offset-set.ts'
 
@@ -23,6 +23,8 @@ export class CompactionKeys {
   readonly from: number
   readonly #last: OffsetMap
   readonly #obsolete: OffsetSet
+  /** Of the keys of one batch. */
+  #hashes = new Int32Array(0)
 
   /** Of offsets [from, end), as far as `bytesMax` bytes go. */
   constructor(from: number, end: number, bytesMax: number, random: Random) {
@@ -34,16 +36,16 @@ export class CompactionKeys {
 
   /** Takes records in the order of the log. Answers the first offset for which there was no room, if any. */
   learn(records: PackedRecords): number | undefined {
-    const { bytes, keyStarts, keyEnds, count } = records
+    const { keyStarts, count } = records
+    this.#hash(records, this.from, Number.POSITIVE_INFINITY)
     for (let i = 0; i < count; i++) {
       const offset = records.offset(i)
       if (offset < this.from) continue
       if (offset >= this.#obsolete.end) return offset
-      const start = keyStarts === undefined ? -1 : keyStarts[i]!
       // Kafka takes none without a key into a compacted topic; what is there from before goes.
-      if (start < 0) this.#obsolete.add(offset)
+      if (keyStarts === undefined || keyStarts[i]! < 0) this.#obsolete.add(offset)
       else {
-        const before = this.#last.put(bytes, start, keyEnds![i]!, offset)
+        const before = this.#last.put(this.#hashes, i * HASH_WORDS, offset)
         if (before === NO_ROOM) return offset
         if (before !== NEW_KEY) this.#obsolete.add(before)
       }
@@ -59,6 +61,7 @@ export class CompactionKeys {
   /** Which records stay: those at `end`, up to which keys were learnt, or behind it do in any case. */
   keep(records: PackedRecords, end: number, deletionsGo: boolean): KeptRecords {
     const kept = new Uint8Array(records.count)
+    this.#hash(records, 0, this.from)
     let count = 0
     let deletions = false
     for (let i = 0; i < records.count; i++) {
@@ -74,7 +77,20 @@ export class CompactionKeys {
 
   #isReplaced(records: PackedRecords, i: number, offset: number): boolean {
     if (offset >= this.from) return this.#obsolete.has(offset)
-    const start = records.keyStarts === undefined ? -1 : records.keyStarts[i]!
-    return start < 0 || this.#last.get(records.bytes, start, records.keyEnds![i]!) > offset
+    if (records.keyStarts === undefined || records.keyStarts[i]! < 0) return true
+    return this.#last.get(this.#hashes, i * HASH_WORDS) > offset
+  }
+
+  /** Of the records with offsets in [from, end). */
+  #hash(records: PackedRecords, from: number, end: number): void {
+    const { bytes, keyStarts, keyEnds, count } = records
+    if (keyStarts === undefined || keyEnds === undefined || records.baseOffset >= end) return
+    if (this.#hashes.length < count * HASH_WORDS) this.#hashes = new Int32Array(count * HASH_WORDS)
+    for (let i = 0; i < count; i++) {
+      const start = keyStarts[i]!
+      const offset = records.offset(i)
+      if (start < 0 || offset < from || offset >= end) continue
+      this.#last.hash(bytes, start, keyEnds[i]!, this.#hashes, i * HASH_WORDS)
+    }
   }
 }

@@ -5,8 +5,8 @@ import type { FileCache } from './file-cache.ts'
 import type { AbortedTransaction } from './producers.ts'
 import { Segment } from './segment.ts'
 
-/** Written at once: batches after a pass may be small. */
-const PENDING_BYTES = 1 << 20
+/** Written at once: batches after a pass may be small. While one such piece is written, the next is gathered. */
+const PIECE_BYTES = 1 << 20
 
 export interface CompactionOutputParts {
   readonly directory: string
@@ -21,8 +21,12 @@ export interface CompactionOutputParts {
 export class CompactionOutput {
   readonly #parts: CompactionOutputParts
   readonly #segment: Segment
-  readonly #pending: Uint8Array[] = []
-  #pendingBytes = 0
+  #piece: Buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)
+  #pieceBytes = 0
+  /** The other one, which is written or has been. */
+  #other: Buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)
+  #written: Promise<void> = Promise.resolve()
+  #bytes = 0
   /** Something is not as it was. */
   changed = false
 
@@ -43,14 +47,14 @@ export class CompactionOutput {
   }
 
   get bytes(): number {
-    return this.#segment.bytes + this.#pendingBytes
+    return this.#bytes
   }
 
   /** The batch as it is. */
   async copy(bytes: Buffer, at: number): Promise<void> {
-    const copied = Buffer.from(bytes.subarray(at, at + batchSize(bytes, at)))
+    const batch = bytes.subarray(at, at + batchSize(bytes, at))
     const maxTimestamp = batchMaxTimestamp(bytes, at)
-    await this.#add({ buffers: [copied], bytes: copied.length, maxTimestamp }, batchLastOffset(bytes, at))
+    await this.#add({ buffers: [batch], bytes: batch.length, maxTimestamp }, batchLastOffset(bytes, at))
   }
 
   async add(batch: RewrittenBatch, lastOffset: number): Promise<void> {
@@ -62,6 +66,7 @@ export class CompactionOutput {
   async finish(replaced: readonly Segment[], aborted: readonly AbortedTransaction[]): Promise<Segment> {
     const segment = this.#segment
     await this.#flush()
+    await this.#written
     // Even empty indexes have to be there, to take the place of the old ones.
     await segment.offsetIndex.file.truncate(segment.offsetIndex.file.count)
     await segment.timeIndex.truncate(segment.timeIndex.file.count)
@@ -72,24 +77,37 @@ export class CompactionOutput {
   }
 
   async discard(): Promise<void> {
+    await this.#written.catch(() => undefined)
     await this.#segment.close()
     await removeCleaned(this.#parts.cache.files, this.#parts.directory, this.#segment.baseOffset)
   }
 
+  /** Copies what it is given. */
   async #add(batch: RewrittenBatch, lastOffset: number): Promise<void> {
-    const position = this.bytes
-    this.#pending.push(...batch.buffers)
-    this.#pendingBytes += batch.bytes
+    if (this.#pieceBytes + batch.bytes > this.#piece.length) await this.#flush()
+    if (batch.bytes > this.#piece.length) this.#piece = Buffer.allocUnsafeSlow(batch.bytes)
+    for (const buffer of batch.buffers) {
+      this.#piece.set(buffer, this.#pieceBytes)
+      this.#pieceBytes += buffer.length
+    }
+    const position = this.#bytes
+    this.#bytes += batch.bytes
     const { indexIntervalBytes } = this.#parts
     await this.#segment.learn(lastOffset, batch.maxTimestamp, position, batch.bytes, indexIntervalBytes)
-    if (this.#pendingBytes >= PENDING_BYTES) await this.#flush()
   }
 
+  /** Begins to write what has been gathered. */
   async #flush(): Promise<void> {
-    const bytes = this.#pendingBytes
+    const bytes = this.#pieceBytes
     if (bytes === 0) return
     await this.#parts.pace(bytes)
-    await this.#segment.store.append(this.#pending.splice(0), bytes)
-    this.#pendingBytes = 0
+    await this.#written
+    const piece = this.#piece
+    this.#piece = this.#other
+    this.#other = piece
+    this.#pieceBytes = 0
+    this.#written = this.#segment.store.append([piece.subarray(0, bytes)], bytes)
+    // Whoever waits for it next is told.
+    this.#written.catch(() => undefined)
   }
 }

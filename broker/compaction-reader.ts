@@ -8,7 +8,7 @@ import {
 } from './batch.ts'
 import type { Segment } from './segment.ts'
 
-const WINDOW_BYTES = 1 << 20
+const WINDOW_BYTES = 2 << 20
 /** No writer of ours or of Kafka's makes such batches: a length above is damage, and allocates nothing. */
 const BATCH_BYTES_MAX = 256 << 20
 

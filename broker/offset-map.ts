@@ -26,7 +26,6 @@ export class OffsetMap {
   readonly #words: Int32Array
   readonly #doubles: Float64Array
   readonly #secret: Int32Array
-  readonly #hash = new Int32Array(HASH_WORDS)
   #size = 0
 
   /** At most `bytesMax` bytes, and no more than `keysMax` keys need. */
@@ -47,33 +46,39 @@ export class OffsetMap {
     return this.#size
   }
 
+  /**
+   * Writes what stands for the key `bytes[start, end)` to `into[at, at + HASH_WORDS)`. Whoever has many keys makes the
+   * hashes of all before the first is looked up: the processor then fetches several slots at a time.
+   */
+  hash(bytes: Uint8Array, start: number, end: number, into: Int32Array, at: number): void {
+    halfSipHash(this.#secret, bytes, start, end, into, at)
+  }
+
   /** Answers the key's offset before; NEW_KEY; or NO_ROOM for a new one that does not fit, and nothing is done. */
-  put(bytes: Uint8Array, start: number, end: number, offset: number): number {
-    const slot = this.#find(bytes, start, end)
-    const at = slot * SLOT_DOUBLES + OFFSET_DOUBLE
-    const before = this.#doubles[at]! - 1
+  put(hashes: Int32Array, at: number, offset: number): number {
+    const slot = this.#find(hashes, at)
+    const place = slot * SLOT_DOUBLES + OFFSET_DOUBLE
+    const before = this.#doubles[place]! - 1
     if (before < 0) {
       if (this.#size >= this.#sizeMax) return NO_ROOM
       this.#size++
-      for (let i = 0; i < HASH_WORDS; i++) this.#words[slot * SLOT_WORDS + i] = this.#hash[i]!
+      for (let i = 0; i < HASH_WORDS; i++) this.#words[slot * SLOT_WORDS + i] = hashes[at + i]!
     }
-    this.#doubles[at] = offset + 1
+    this.#doubles[place] = offset + 1
     return before
   }
 
-  /** The key is `bytes[start, end)`. NEW_KEY when it was never put. */
-  get(bytes: Uint8Array, start: number, end: number): number {
-    return this.#doubles[this.#find(bytes, start, end) * SLOT_DOUBLES + OFFSET_DOUBLE]! - 1
+  /** NEW_KEY when it was never put. */
+  get(hashes: Int32Array, at: number): number {
+    return this.#doubles[this.#find(hashes, at) * SLOT_DOUBLES + OFFSET_DOUBLE]! - 1
   }
 
   /** The key's slot, or the free one where it belongs. */
-  #find(bytes: Uint8Array, start: number, end: number): number {
-    const hash = this.#hash
-    halfSipHash(this.#secret, bytes, start, end, hash, 0)
-    const a = hash[0]!
-    const b = hash[1]!
-    const c = hash[2]!
-    const d = hash[3]!
+  #find(hashes: Int32Array, from: number): number {
+    const a = hashes[from]!
+    const b = hashes[from + 1]!
+    const c = hashes[from + 2]!
+    const d = hashes[from + 3]!
     const words = this.#words
     // The high bits say where to begin, as a product is cheaper than a remainder.
     for (let slot = Math.floor((a >>> 0) * this.#slotsPerHash); ; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
