@@ -24,6 +24,8 @@ export function openLog(parts: {
     random: new SeededRandom(seed),
     log,
     options: { ...OPTIONS, 'log.open.files.max': 16 },
+    // Small, so that state rolls and is compacted too.
+    internalSegmentBytes: 2500,
     processes: { self, isRunning: other => other.startTime === self.startTime },
   })
 }
