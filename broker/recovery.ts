@@ -267,16 +267,14 @@ async function lastOffsetLost(segment: Segment, plan: SegmentPlan, place: ScanPl
 /** Makes durable what may be served from now on, and writes out what was rebuilt. */
 async function settle(segment: Segment, plan: SegmentPlan, changed: boolean): Promise<void> {
   const unsynced = plan.checkFrom < plan.offsetEnd
+  const toldDurable = Math.max(plan.syncedOffset, plan.acknowledgedEnd ?? 0)
+  if (unsynced && toldDurable < plan.offsetEnd) await segment.store.writeAgain(await positionOf(segment, toldDurable))
   if (Number.isFinite(plan.offsetEnd)) {
     if (changed || unsynced) {
       await segment.finishIndexes()
       await segment.datasync()
     }
-  } else if (changed || unsynced) {
-    if (unsynced)
-      await segment.store.writeAgain(await positionOf(segment, Math.max(plan.syncedOffset, plan.acknowledgedEnd ?? 0)))
-    await segment.store.datasync()
-  }
+  } else if (changed || unsynced) await segment.store.datasync()
   segment.readableBytes = segment.bytes
 }
 
