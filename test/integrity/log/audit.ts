@@ -1,6 +1,6 @@
-import { errorMessage } from '../../../base/index.ts'
+import { errorCode, errorMessage } from '../../../base/index.ts'
 import type { Broker, ReadOptions } from '../../../broker/index.ts'
-import { groupOf, writerOf } from './events.ts'
+import { AT_LEAST_ONCE, groupOf, writerOf } from './events.ts'
 import type { Ledger, Seen } from './ledger.ts'
 import { type FoundRecord, foundRecords, textOf } from './records.ts'
 
@@ -57,16 +57,28 @@ export async function readEverything(
   isolation: ReadOptions['isolation'],
 ): Promise<FoundRecord[]> {
   const out: FoundRecord[] = []
+  const holes: { readonly nextOffset: number; readonly error: unknown }[] = []
   let from = (await broker.partition(topic, partition)).logStartOffset
   for (;;) {
     const options = { isolation, bytesMax: 1 << 16, waitMs: 0 } as const
-    const { batches } = await broker.read(topic, partition, from, options)
-    if (batches.length === 0) return out
+    const { batches } = await broker.read(topic, partition, from, options).catch(error => {
+      const { nextOffset = from } = (error as { details?: { nextOffset?: number } }).details ?? {}
+      if (errorCode(error) !== 'CORRUPT_MESSAGE' || nextOffset <= from) throw error
+      holes.push({ nextOffset, error })
+      from = nextOffset
+      return { batches: undefined }
+    })
+    if (batches === undefined) continue
+    if (batches.length === 0) break
     for (const { records } of batches) out.push(...foundRecords(topic, partition, records))
     const next = batches.at(-1)!.nextOffset
     if (next <= from) throw new Error(`${topic}-${partition}: a read at ${from} goes on at ${next}`)
     from = next
   }
+  // Records without a transaction that were never acknowledged look like others, so what is lost before them is named.
+  const plain = out.filter(({ name }) => writerOf(name.transaction) === AT_LEAST_ONCE)
+  for (const { nextOffset, error } of holes) if (!plain.some(({ offset }) => offset >= nextOffset)) throw error
+  return out
 }
 
 export function digestOf(record: FoundRecord): string {
@@ -92,7 +104,8 @@ async function auditPartition(
     // What retention does is not acknowledged to anybody: a kill may leave it to be done again.
     if (topic.records !== 'retained' && at.logStartOffset < seen.logStartOffset)
       problems.push(`${place}: the start went back from ${seen.logStartOffset} to ${at.logStartOffset}`)
-    if (topic.records !== 'retained' && at.logStartOffset > seen.deleteAsked)
+    const deleted = [...seen.uncommitted.keys()].filter(offset => offset < at.logStartOffset)
+    if (topic.records !== 'retained' && deleted.some(offset => offset >= seen.deleteAsked))
       problems.push(
         `${place}: starts at ${at.logStartOffset}, though only what is below ${seen.deleteAsked} was deleted`,
       )

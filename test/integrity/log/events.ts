@@ -36,6 +36,9 @@ export type Event =
   | { readonly kind: 'delete'; readonly topic: string; readonly partition: number; readonly offset: number }
   | { readonly kind: 'deleted'; readonly topic: string; readonly partition: number; readonly logStartOffset: number }
 
+/** The writer whose records carry no producer and stay when its transaction does not end well. */
+export const AT_LEAST_ONCE = 'plain'
+
 export type Tell = (event: Event) => void
 
 /** The writer of a transaction, which is also the connector of its checkpoints; its group is `group-<writer>`. */

@@ -1,7 +1,7 @@
 import { errorCode, type Random, randomInt } from '../../../base/index.ts'
 import type { Broker, Checkpoint, GroupOffset, Transaction, Writer } from '../../../broker/index.ts'
 import { digestOf, lastOf, type TopicPlan } from './audit.ts'
-import { groupOf, type Tell } from './events.ts'
+import { AT_LEAST_ONCE, groupOf, type Tell } from './events.ts'
 import { foundRecords, makeRecords } from './records.ts'
 
 /** Small limits, so that a short run rolls, deletes and compacts often. */
@@ -63,8 +63,7 @@ export interface WorkloadParts {
   readonly patience?: number
 }
 
-/** The last one is at least once: its records carry no producer and stay when its transaction does not end well. */
-export const WRITERS: readonly string[] = ['w0', 'w1', 'w2', 'plain']
+export const WRITERS: readonly string[] = ['w0', 'w1', 'w2', AT_LEAST_ONCE]
 
 /**
  * Several writers, a reader and somebody who deletes, at the same time on one broker. Resolves when all are done, or with
@@ -107,7 +106,7 @@ class Loop {
     this.#parts = parts
     this.#name = name
     this.#over = over
-    this.#atomic = name !== 'plain'
+    this.#atomic = name !== AT_LEAST_ONCE
     // What of a key's records is the newest is only known of transactions.
     this.#topics = parts.topics.filter(topic => this.#atomic || topic.records !== 'compacted')
   }
