@@ -92,5 +92,6 @@ export class CompactionKeys {
       if (start < 0 || offset < from || offset >= end) continue
       this.#last.hash(bytes, start, keyEnds[i]!, this.#hashes, i * HASH_WORDS)
     }
+    this.#last.fetch(this.#hashes, count)
   }
 }

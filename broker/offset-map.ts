@@ -26,6 +26,8 @@ export class OffsetMap {
   readonly #words: Int32Array
   readonly #doubles: Float64Array
   readonly #secret: Int32Array
+  /** Means nothing, but what nobody keeps is not read. */
+  readonly #fetched = new Int32Array(1)
   #size = 0
 
   /** At most `bytesMax` bytes, and no more than `keysMax` keys need. */
@@ -47,11 +49,22 @@ export class OffsetMap {
   }
 
   /**
-   * Writes what stands for the key `bytes[start, end)` to `into[at, at + HASH_WORDS)`. Whoever has many keys makes the
-   * hashes of all before the first is looked up: the processor then fetches several slots at a time.
+   * Writes what stands for the key `bytes[start, end)` to `into[at, at + HASH_WORDS)`. Who has many keys makes the hashes of
+   * all, calls `fetch`, and looks them up only then.
    */
   hash(bytes: Uint8Array, start: number, end: number, into: Int32Array, at: number): void {
     halfSipHash(this.#secret, bytes, start, end, into, at)
+  }
+
+  /**
+   * Brings the slots of the first `count` hashes near: they lie all over the memory, and a loop that waits for none of them
+   * before it asks for the next takes half the time or less.
+   */
+  fetch(hashes: Int32Array, count: number): void {
+    let all = 0
+    const words = this.#words
+    for (let i = 0; i < count; i++) all ^= words[this.#firstSlot(hashes[i * HASH_WORDS]!) * SLOT_WORDS]!
+    this.#fetched[0] = all
   }
 
   /** Answers the key's offset before; NEW_KEY; or NO_ROOM for a new one that does not fit, and nothing is done. */
@@ -73,6 +86,11 @@ export class OffsetMap {
     return this.#doubles[this.#find(hashes, at) * SLOT_DOUBLES + OFFSET_DOUBLE]! - 1
   }
 
+  /** The high bits say, as a product is cheaper than a remainder. */
+  #firstSlot(word: number): number {
+    return ((word >>> 0) * this.#slotsPerHash) | 0
+  }
+
   /** The key's slot, or the free one where it belongs. */
   #find(hashes: Int32Array, from: number): number {
     const a = hashes[from]!
@@ -80,8 +98,7 @@ export class OffsetMap {
     const c = hashes[from + 2]!
     const d = hashes[from + 3]!
     const words = this.#words
-    // The high bits say where to begin, as a product is cheaper than a remainder.
-    for (let slot = Math.floor((a >>> 0) * this.#slotsPerHash); ; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
+    for (let slot = this.#firstSlot(a); ; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
       const at = slot * SLOT_WORDS
       if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return slot
       if (this.#doubles[slot * SLOT_DOUBLES + OFFSET_DOUBLE] === 0) return slot

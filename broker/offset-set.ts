@@ -17,12 +17,12 @@ export class OffsetSet {
   add(offset: number): void {
     const i = offset - this.#from
     const at = Math.floor(i / 8)
-    this.#bits[at] = this.#bits[at]! | (1 << (i % 8))
+    this.#bits[at] = this.#bits[at]! | (1 << (i & 7))
   }
 
   has(offset: number): boolean {
     const i = offset - this.#from
-    return (this.#bits[Math.floor(i / 8)]! & (1 << (i % 8))) !== 0
+    return (this.#bits[Math.floor(i / 8)]! & (1 << (i & 7))) !== 0
   }
 
   /** Whether all of [from, to] are in it. */
