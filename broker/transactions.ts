@@ -71,7 +71,7 @@ export class Transactions {
   /** Writes what could not be written before, and makes short what the next start has to do. */
   async tend(): Promise<void> {
     await this.#parts.recovered.markers.settled().catch(() => undefined)
-    for (const id of this.#byId.values()) await id.tend()
+    await Promise.all([...this.#byId.values()].map(id => id.tend()))
   }
 
   /** Makes markers durable and says that everything is complete. What fails is left to the next start. */
@@ -115,6 +115,10 @@ export class TransactionalId {
   /** Its newest record says Prepare. */
   #prepared: Prepared | undefined
   #ending = 0
+  /** Have markers of this id that were not synced by `tend`. */
+  #marked = new Set<TransactionPartition>()
+  /** Nothing has ended since `tend` looked last. */
+  #idle = false
 
   constructor(id: string, parts: TransactionsParts, producer: Producer, newProducer: () => Producer) {
     this.#id = id
@@ -178,9 +182,13 @@ export class TransactionalId {
     if (partitions.size > 0) this.#end(producer, partitions, 'abort')
   }
 
+  /** Called about once a second. Markers of an id that writes no more become durable, so that readers come to the very end. */
   async tend(): Promise<void> {
+    const idle = this.#idle
+    this.#idle = true
     // Still no room, or a disk that is broken: it will be tried again, and whoever begins is told.
-    if (this.#markers.owesSome) await this.#markers.settled().catch(() => undefined)
+    if (idle || this.#markers.owesSome) await this.#markers.settled().catch(() => undefined)
+    if (idle) await this.#syncMarkers()
     if (this.#prepared !== undefined && this.#ending === 0 && this.#isComplete()) this.#saySo(this.#prepared)
   }
 
@@ -189,6 +197,13 @@ export class TransactionalId {
     if (this.#prepared === undefined) return
     await syncAll(this.#markers.unsynced())
     this.#saySo(this.#prepared)
+  }
+
+  async #syncMarkers(): Promise<void> {
+    const marked = [...this.#marked].filter(this.#markers.exists)
+    this.#marked.clear()
+    // A partition that cannot be synced tells whoever writes to it.
+    await syncAll(marked).catch(() => undefined)
   }
 
   #unsynced(): TransactionPartition[] {
@@ -209,6 +224,8 @@ export class TransactionalId {
   #end({ id, epoch }: Producer, partitions: ReadonlySet<TransactionPartition>, outcome: Outcome): void {
     this.#producer = { id, epoch: epoch + 1 }
     this.#markers.end(partitions, this.#producer, outcome)
+    for (const partition of partitions) this.#marked.add(partition)
+    this.#idle = false
   }
 
   #record(

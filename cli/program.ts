@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { stopSignal } from './signals.ts'
 
 /**
  * The command line. Only arguments are declared here; what a command does is loaded when it runs, so that `--help` answers
@@ -54,7 +55,10 @@ function addPipelineCommands(program: Command): void {
       'after',
       `${examples('start pipeline.yaml', 'start pipelines/ --data-dir /var/lib/kts-connect')}${START}`,
     )
-    .action(async (files, options) => (await import('./commands/start.ts')).start(files, options))
+    .action(async (files, options) => {
+      const stopping = stopSignal()
+      await (await import('./commands/start.ts')).start(files, options, stopping)
+    })
   program
     .command('validate')
     .description('report every mistake in pipeline files at once; starts nothing')

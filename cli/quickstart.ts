@@ -6,14 +6,16 @@ import { loadPipeline, startConfig } from './compose.ts'
 import { exitCodeOf, failureLines, Reported } from './failure.ts'
 import { packageRoot } from './package-root.ts'
 import { openProgress } from './progress.ts'
-import { runPipeline, stopSignal } from './run-pipeline.ts'
+import { runPipeline, tellStop } from './run-pipeline.ts'
+import { stopSignal } from './signals.ts'
 
 /** `npm start`: configs/quickstart.yaml, beside a generator that keeps one of its two logs growing. */
 async function quickstart(): Promise<void> {
+  const stopping = stopSignal()
   const folder = fileURLToPath(new URL('configs/', packageRoot()))
   const config = await loadPipeline([`${folder}quickstart.yaml`])
   const progress = openProgress('info')
-  const stopping = stopSignal(progress)
+  tellStop(stopping, progress.log)
   const stop = new AbortController()
   const growing = growAccessLog(`${folder}quickstart/growing.log`, LINES_PER_SECOND, {
     random: systemRandom,

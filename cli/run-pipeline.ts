@@ -1,20 +1,17 @@
-import { sleep, systemClock } from '../base/index.ts'
+import { type Logger, sleep, systemClock } from '../base/index.ts'
 import type { ConnectorStatus } from '../runtime/index.ts'
 import type { Pipeline } from './compose.ts'
 import { EXIT_FAILED, Reported } from './failure.ts'
 import type { Progress } from './progress.ts'
-import { onStopSignal } from './signals.ts'
 
 const LOOK_MS = 1000
 
-/** Aborted by the first signal. Asked for before a pipeline is started: a log that has to be checked may take a while. */
-export function stopSignal(progress: Progress): AbortSignal {
-  const stopping = new AbortController()
-  onStopSignal(signal => {
-    progress.log.info({ signal }, 'stopping: draining and committing; a second signal stops at once')
-    stopping.abort()
-  })
-  return stopping.signal
+/** Says so when a stop is asked for, also when it was before. */
+export function tellStop(stopping: AbortSignal, log: Logger): void {
+  const tell = () =>
+    log.info({ signal: stopping.reason }, 'stopping: draining and committing; a second signal stops at once')
+  if (stopping.aborted) tell()
+  else stopping.addEventListener('abort', tell)
 }
 
 /** Shows how it goes until the end or `stopping`; rejects with Reported when a connector has failed for good and nothing is left. */

@@ -11,3 +11,13 @@ export function onStopSignal(stop: (signal: NodeJS.Signals) => void): void {
     })
   }
 }
+
+/**
+ * Aborted by the first signal, with its name as the reason. Asked for before anything else is loaded: that alone may take
+ * a second, and a log that has to be checked longer.
+ */
+export function stopSignal(): AbortSignal {
+  const stopping = new AbortController()
+  onStopSignal(signal => stopping.abort(signal))
+  return stopping.signal
+}

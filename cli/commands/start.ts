@@ -2,7 +2,7 @@ import { formatProblem } from '../../runtime/index.ts'
 import { loadPipeline, startConfig } from '../compose.ts'
 import type { LogLevel } from '../log.ts'
 import { openProgress } from '../progress.ts'
-import { runPipeline, stopSignal } from '../run-pipeline.ts'
+import { runPipeline, tellStop } from '../run-pipeline.ts'
 
 export interface StartOptions {
   readonly dataDir?: string
@@ -10,14 +10,15 @@ export interface StartOptions {
   readonly allowDestructive?: boolean
 }
 
-/** Runs until everything is read and delivered, until nothing can run any more, or until a signal. */
-export async function start(files: readonly string[], options: StartOptions): Promise<void> {
+/** Runs until everything is read and delivered, until nothing can run any more, or until `stopping`. */
+export async function start(files: readonly string[], options: StartOptions, stopping: AbortSignal): Promise<void> {
   const config = await loadPipeline(files, { dataDir: options.dataDir })
   const progress = openProgress(options.logLevel)
-  const stopping = stopSignal(progress)
+  tellStop(stopping, progress.log)
   for (const warning of config.warnings) progress.log.warn({}, formatProblem(warning))
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
+  if (stopping.aborted) return progress.log.info({}, 'stopped')
   const pipeline = await startConfig(config, progress.log, options.allowDestructive)
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
   await runPipeline(pipeline, progress, stopping)

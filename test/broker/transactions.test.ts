@@ -102,6 +102,22 @@ describe('transactions of the embedded engine', () => {
     expect(files.count('datasync') - before).toBe(10 * (3 + 1))
   })
 
+  test.each(['commit', 'abort'] as const)(
+    'of a writer that rests let readers come to the very end after their %s, by one more sync of each file',
+    async end => {
+      const writer = await broker.writer('w')
+      await put(writer, 'one', end)
+      const ends = () => Promise.all([0, 1].map(partition => broker.partition('t', partition)))
+      await clock.advance(3000)
+      // A record and the marker.
+      expect(await ends()).toMatchObject([{ lastStableOffset: 2 }, { lastStableOffset: 2 }])
+      const before = files.count('datasync')
+      await clock.advance(30_000)
+      expect(files.count('datasync') - before).toBe(0)
+      expect(await seen(broker)).toEqual(end === 'commit' ? ['one'] : [])
+    },
+  )
+
   test('of several writers share the syncs of the transaction log', async () => {
     const synced: string[] = []
     files = new FaultyFiles(disk, (call, path) => {

@@ -122,6 +122,27 @@ it('a signal while the log is being opened is a graceful stop, too', async () =>
   expect(code).toBe(0)
 })
 
+it('a signal before anything is loaded is a graceful stop, too: the first that the process can take', async () => {
+  await writeFile(join(folder, 'in.txt'), 'a\n')
+  await writeFile(
+    join(folder, 'p.yaml'),
+    'worker: { rest.port: 0 }\nsources:\n  lines: { type: file, paths: [in.txt], topic: t }\n',
+  )
+  worker = new RunningCli(['start', 'p.yaml'], { cwd: folder })
+  while (!(await takesSighup(worker.pid))) await new Promise(resolve => setTimeout(resolve, 1))
+  worker.signal('SIGHUP')
+  const { code, stdout } = await worker.ended
+  expect(stdout).toMatch(/"message":"stopped"/)
+  expect(stdout).not.toMatch(/"message":"started"/)
+  expect(code).toBe(0)
+})
+
+/** Whether the process has a handler for it, as Linux tells. Node itself has one for SIGTERM from the beginning. */
+async function takesSighup(pid: number): Promise<boolean> {
+  const caught = /^SigCgt:\s+([0-9a-f]+)$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0'
+  return (BigInt(`0x${caught}`) & 1n) !== 0n
+}
+
 describe.skipIf(process.getuid?.() !== 0)('as a user without rights', () => {
   beforeEach(async () => {
     await writeFile(
