@@ -49,6 +49,14 @@ async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
   }
 }
 
+/** Resolves when the sink has committed `offset` of lines: behind the marker of the last transaction, once the source rests. */
+function committed(url: string, offset: number): Promise<true> {
+  return until(async () => {
+    const { groups } = (await (await fetch(`${url}/kts/topics/lines`)).json()) as { groups: { offset: number }[] }
+    return groups[0]?.offset === offset || undefined
+  })
+}
+
 function delivered(text: string): Promise<string> {
   return until(async () => {
     const out = await readFile(join(folder, 'out.txt'), 'utf8').catch(() => '')
@@ -221,14 +229,17 @@ describe('a running worker', () => {
 })
 
 describe('a stopped log', () => {
-  beforeEach(async () => {
-    const { worker } = await following('k1:grüße\nk2:\u001b[31mred\n')
+  /** `wait`: until the sink has committed so far. */
+  async function stopped(wait?: number): Promise<void> {
+    const { worker, url } = await following('k1:grüße\nk2:\u001b[31mred\n')
     await delivered('k1:grüße\nk2:\u001b[31mred\n')
+    if (wait !== undefined) await committed(url, wait)
     worker.signal('SIGTERM')
     await worker.ended
-  })
+  }
 
   it('is read byte for byte, and as JSON', async () => {
+    await stopped()
     expect((await cli('consume', 'lines', '--from-beginning')).stdout).toBe('k1:grüße\nk2:\u001b[31mred\n')
     const { stdout } = await cli('consume', 'lines', '--offset', '1', '--format', 'json')
     expect(JSON.parse(stdout)).toMatchObject({
@@ -242,6 +253,7 @@ describe('a stopped log', () => {
 
   it('is listed and described, with what the sink has committed', async () => {
     // Two records and the marker of their transaction.
+    await stopped(3)
     expect((await cli('topics')).stdout).toMatch(/^lines +1 +3 +\d/m)
     const { stdout } = await cli('topics', 'describe', 'lines', '--json')
     expect(JSON.parse(stdout)).toMatchObject({ name: 'lines', groups: [{ group: 'connect-copy', offset: 3, lag: 0 }] })
@@ -252,6 +264,7 @@ describe('a stopped log', () => {
   })
 
   it('takes records, keyed ones too, up to the line that is wrong', async () => {
+    await stopped()
     const input = 'a=1\nb=x=y\nno separator\nc=3\n'
     const { code, stderr } = await runCli(['produce', 'lines', '--key-separator', '='], { cwd: folder, input })
     expect([code, stderr]).toEqual([
