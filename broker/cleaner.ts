@@ -11,7 +11,7 @@ import {
 import { Compaction, DamagedSegment } from './compaction.ts'
 import { replaceSegments, SegmentsGone } from './compaction-swap.ts'
 import type { FileCache } from './file-cache.ts'
-import { partitionKey } from './group-members.ts'
+import { isPartitionOf, partitionKey } from './group-members.ts'
 import { readOffsetCheckpoint, writeOffsetCheckpoint } from './offset-checkpoint.ts'
 import type { Partition } from './partition.ts'
 import type { Segment } from './segment.ts'
@@ -102,6 +102,13 @@ export class Cleaner {
     if (dirtiest === undefined) return false
     await this.#clean(dirtiest)
     return true
+  }
+
+  /** Of a topic that is not there, durably: one that takes its name has not been cleaned. */
+  async forgetTopic(topic: string): Promise<void> {
+    const keys = [...this.#checkpoint.keys()].filter(key => isPartitionOf(key, topic))
+    for (const key of keys) this.#checkpoint.delete(key)
+    if (keys.length > 0) await this.#writeCheckpoint()
   }
 
   async #run(): Promise<void> {

@@ -9,7 +9,7 @@ import {
   systemProcesses,
   writeWhole,
 } from '../base/index.ts'
-import { makeDirectory } from './directory.ts'
+import { exists, makeDirectory } from './directory.ts'
 import { EmbeddedStates, openTransactionLog } from './embedded-states.ts'
 import { FileCache } from './file-cache.ts'
 import { GroupMembers } from './group-members.ts'
@@ -155,16 +155,6 @@ async function openClusterId({ directory, files, random, log }: EmbeddedParts, u
   return clusterId
 }
 
-async function exists(files: Files, path: string): Promise<boolean> {
-  try {
-    await files.stat(path)
-    return true
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false
-    throw error
-  }
-}
-
 /** The log on local disk, in this process. Everything that decides lives in the files it puts together. */
 class Embedded implements EmbeddedBroker {
   readonly engine = 'embedded'
@@ -213,7 +203,7 @@ class Embedded implements EmbeddedBroker {
 
   async ensureTopic(spec: TopicSpec, options?: EnsureOptions): Promise<TopicDescription> {
     this.#checkOpen()
-    const topic = await this.#topics.ensure(spec, options)
+    const topic = await this.#topics.ensure(spec, options ?? {}, () => this.#forget(spec.name))
     this.#members.topicsChanged()
     return describeTopic(topic)
   }
@@ -225,9 +215,10 @@ class Embedded implements EmbeddedBroker {
 
   async deleteTopic(name: string): Promise<void> {
     this.#checkOpen()
-    await this.#topics.delete(name)
-    this.#members.topicsChanged()
-    await this.#states.forgetOffsets(name)
+    await this.#topics.delete(name, async () => {
+      this.#members.topicsChanged()
+      await this.#forget(name)
+    })
   }
 
   async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
@@ -338,6 +329,12 @@ class Embedded implements EmbeddedBroker {
     } finally {
       await this.#owner.release()
     }
+  }
+
+  /** What is remembered of a topic by its name must not be taken for what another one has. */
+  async #forget(topic: string): Promise<void> {
+    await this.#states.forgetOffsets(topic)
+    await this.#housekeeping.forgetTopic(topic)
   }
 
   #checkOpen(): void {

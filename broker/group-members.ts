@@ -20,6 +20,11 @@ export function partitionKey(topic: string, partition: number): string {
   return `${topic}-${partition}`
 }
 
+/** Whether the key is that of a partition of the topic. */
+export function isPartitionOf(key: string, topic: string): boolean {
+  return key.slice(0, key.lastIndexOf('-')) === topic
+}
+
 /**
  * Shares partitions among the members of each group, inside this process. A partition changes hands in three steps, so
  * that nothing is read twice: the old member is told (`revoked`), commits what it has and asks again, and only then the

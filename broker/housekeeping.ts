@@ -50,6 +50,8 @@ export class Housekeeping {
   #hasRoom = true
   #running: Promise<void> | undefined
   #pointsWritten: Promise<void> = Promise.resolve()
+  /** That the file may speak of; undefined until it was written. */
+  #topicsWithPoints: ReadonlySet<string> | undefined
   #retentionAt = 0
   #recoveryAt: number
   #recoveredBytes = 0
@@ -88,22 +90,34 @@ export class Housekeeping {
   }
 
   /** Kafka's recovery-point-offset-checkpoint: everything below is durable, and a start need not check it. */
-  writeRecoveryPoints(): Promise<void> {
-    // One at a time: each replaces the file.
-    const writing = this.#pointsWritten.then(() => this.#writeRecoveryPoints())
+  async writeRecoveryPoints(): Promise<void> {
+    await this.#writePointsInTurn()
+    await this.#parts.topics.writeLogStarts()
+  }
+
+  /** Of a topic that is not there, durably. To be called while no topic is created or deleted. */
+  async forgetTopic(topic: string): Promise<void> {
+    await this.#cleaner?.forgetTopic(topic)
+    if (this.#topicsWithPoints?.has(topic) !== false) await this.#writePointsInTurn()
+  }
+
+  /** One at a time: each replaces the file. */
+  #writePointsInTurn(): Promise<void> {
+    const writing = this.#pointsWritten.then(() => this.#writePoints())
     this.#pointsWritten = writing.catch(() => undefined)
     return writing
   }
 
-  async #writeRecoveryPoints(): Promise<void> {
+  async #writePoints(): Promise<void> {
     const { files, directory, topics } = this.#parts
     const points: PartitionOffset[] = []
     for (const { name, partitions } of topics.all()) {
       for (const { partition, recoveryPoint } of partitions)
         points.push({ topic: name, partition, offset: recoveryPoint })
     }
+    this.#topicsWithPoints = undefined
     await writeOffsetCheckpoint(files, `${directory}/recovery-point-offset-checkpoint`, points)
-    await topics.writeLogStarts()
+    this.#topicsWithPoints = new Set(points.map(point => point.topic))
     await this.#retentionClock.save(files, this.#clockPath)
   }
 

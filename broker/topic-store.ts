@@ -1,9 +1,10 @@
 import { type Clock, type Files, KtsError, type Logger, type Random, randomId } from '../base/index.ts'
 import { checkDestructive } from './destructive-change.ts'
 import type { FileCache } from './file-cache.ts'
-import { type PartitionId, partitionKey } from './group-members.ts'
+import { isPartitionOf, type PartitionId, partitionKey } from './group-members.ts'
 import { type PartitionOffset, readOffsetCheckpoint, writeOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Partition } from './partition.ts'
+import { inParallel } from './in-parallel.ts'
 import type { EnsureOptions, TopicDescription, TopicSpec } from './port.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { outOfRange } from './reader.ts'
@@ -12,9 +13,6 @@ import { finishDeletions, removeFolders, renameFolders } from './topic-deletion.
 import { checkTopicName } from './topic-name.ts'
 import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
 import type { DurableEnds } from './transaction-log.ts'
-
-/** Partitions opened or closed at the same time: enough to keep a disk busy, few enough for the memory they read into. */
-const PARALLEL = 8
 
 export interface TopicStoreParts {
   readonly directory: string
@@ -49,7 +47,7 @@ export class TopicStore {
   readonly #parts: TopicStoreParts
   readonly #topics = new Map<string, Topic>()
   /** By partition key, where records below were deleted on request. */
-  #logStarts: ReadonlyMap<string, number> = new Map()
+  #logStarts = new Map<string, number>()
   #logStartsWritten = '[]'
   /** While topics are opened: what the transaction log knows of them. */
   #durableEnd: DurableEnds | undefined
@@ -107,11 +105,16 @@ export class TopicStore {
   }
 
   /**
-   * Creates what is missing and applies changed settings. Rejects with INVALID_TOPIC, INVALID_CONFIG, DESTRUCTIVE_CHANGE.
+   * Creates what is missing and applies changed settings; before a topic is created, `forget` takes care of what others
+   * remember of an earlier one of its name. Rejects with INVALID_TOPIC, INVALID_CONFIG, DESTRUCTIVE_CHANGE.
    */
-  ensure(spec: TopicSpec, options: EnsureOptions = {}): Promise<Topic> {
+  ensure(spec: TopicSpec, options: EnsureOptions, forget: () => Promise<void>): Promise<Topic> {
     return this.#change(async () => {
       await this.#check(spec, options)
+      if (!this.#topics.has(spec.name)) {
+        await forget()
+        await this.#forgetLogStarts(spec.name)
+      }
       return this.#apply(spec, false)
     })
   }
@@ -121,8 +124,8 @@ export class TopicStore {
     return this.#change(() => this.#check(spec, options))
   }
 
-  /** Deletes the topic with all its records. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC. */
-  delete(name: string): Promise<void> {
+  /** Deletes the topic with all its records, then calls `forget`. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC. */
+  delete(name: string, forget: () => Promise<void>): Promise<void> {
     return this.#change(async () => {
       this.#checkNotInternal(name)
       const topic = this.#topics.get(name)
@@ -135,6 +138,8 @@ export class TopicStore {
       const folders = await renameFolders(files, directory, name, numbers, random)
       await this.#writeRegistry(new Map())
       await removeFolders(files, folders)
+      await forget()
+      await this.#forgetLogStarts(name)
     })
   }
 
@@ -176,7 +181,7 @@ export class TopicStore {
 
   async #open(): Promise<void> {
     const { files, directory, logger, internal, first } = this.#parts
-    this.#logStarts = (await readOffsetCheckpoint(files, this.#logStartsPath)) ?? new Map()
+    this.#logStarts = new Map(await readOffsetCheckpoint(files, this.#logStartsPath))
     if (this.#logStarts.size > 0) this.#logStartsWritten = 'as found'
     const known = await readTopics(files, this.#registryPath)
     const entries = known ?? (await findTopics(files, directory))
@@ -234,6 +239,11 @@ export class TopicStore {
     if (text === this.#logStartsWritten) return
     await writeOffsetCheckpoint(this.#parts.files, this.#logStartsPath, starts)
     this.#logStartsWritten = text
+  }
+
+  async #forgetLogStarts(gone: string): Promise<void> {
+    for (const key of [...this.#logStarts.keys()]) if (isPartitionOf(key, gone)) this.#logStarts.delete(key)
+    await this.#writeLogStarts(new Map())
   }
 
   #checkNotInternal(name: string): void {
@@ -307,7 +317,7 @@ export class TopicStore {
     try {
       await inParallel(ids, async id => {
         if (expect === 'present') await this.#checkPresent(id)
-        opened.push(await this.#openPartition(id, entry, settings))
+        opened.push(await this.#openPartition(id, entry, settings, expect))
       })
     } catch (error) {
       for (const partition of opened) await partition.close().catch(() => undefined)
@@ -316,9 +326,9 @@ export class TopicStore {
     return opened.sort((a, b) => a.partition - b.partition)
   }
 
-  #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings): Promise<Partition> {
+  #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings, expect: 'present' | 'new') {
     const { files, clock, logger, cache, readAhead, checkCrcs, recoveryPoints, clean } = this.#parts
-    const recoveryPoint = recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0
+    const recoveryPoint = expect === 'new' ? 0 : (recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0)
     const durableEnd = this.#durableEnd?.(entry.id, id.partition) ?? 0
     return Partition.open({
       ...id,
@@ -382,16 +392,6 @@ function unknownTopic(name: string): KtsError {
 
 export function describeTopic({ name, internal, entry }: Topic): TopicDescription {
   return { name, internal, ...entry }
-}
-
-/** A few at a time, in no order. Rejects with the first failure once nothing is under way. */
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  let next = 0
-  const worker = async () => {
-    while (next < items.length) await work(items[next++]!)
-  }
-  const results = await Promise.allSettled(Array.from({ length: PARALLEL }, worker))
-  for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
 function sameConfigs(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
