@@ -63,7 +63,11 @@ export class OffsetMap {
   fetch(hashes: Int32Array, count: number): void {
     let all = 0
     const words = this.#words
-    for (let i = 0; i < count; i++) all ^= words[this.#firstSlot(hashes[i * HASH_WORDS]!) * SLOT_WORDS]!
+    for (let i = 0; i < count; i++) {
+      const at = this.#firstSlot(hashes[i * HASH_WORDS]!) * SLOT_WORDS
+      // Its beginning and its end: a slot may lie in two lines.
+      all ^= words[at]! ^ words[at + SLOT_WORDS - 1]!
+    }
     this.#fetched[0] = all
   }
 
