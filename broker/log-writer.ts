@@ -218,7 +218,12 @@ export class LogWriter {
   /** Syncs the last segment and its indexes; not while an append is under way. */
   async finish(): Promise<void> {
     await this.#active.finishIndexes()
-    await this.#active.datasync()
+    try {
+      await this.#active.datasync()
+    } catch (error) {
+      // Whatever its code: no later sync would write what this one could not.
+      throw failed(error, 'a sync failed')
+    }
     this.#syncedOffset = this.#nextOffset
     this.#makeReadable(this.#written)
   }
@@ -350,6 +355,8 @@ export class LogWriter {
         await discardSegment(cache.files, directory, this.#segments.pop()!)
       }
       await this.#active.rewind(before.mark)
+      // Who is told that it was taken back does something else instead: it must not come back with a power cut.
+      await this.#active.store.datasync()
     } catch (error) {
       throw failed(error, 'an append that failed could not be taken back')
     }

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest'
+import { FaultyFiles } from '../../base/faulty-files.ts'
+import { packRecords } from '../../base/packed-writer.ts'
+import { openPartition, SETTINGS } from '../support/golden.ts'
+import { disk } from '../support/memory-disk.ts'
+
+const batch = (value: string) => [packRecords([{ value }])]
+
+test('an append that a full disk refused does not come back with a power cut', async () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const files = await disk(seed)
+    const faulty = new FaultyFiles(files)
+    const settings = { ...SETTINGS, maxMessageBytes: 400 }
+    const partition = await openPartition('/d/log-0', { files: faulty, settings })
+    await files.syncDirectory('/d')
+    await partition.append(batch('kept'))
+    await partition.sync()
+    // The first of two batches is whole in the file.
+    faulty.fail({ call: 'write', nth: 2, error: 'ENOSPC', partialBytes: 30 })
+    const refused = ['a', 'b'].map(letter => packRecords([{ value: letter.repeat(300) }]))
+    await expect(partition.append(refused)).rejects.toMatchObject({ code: 'DISK_FULL' })
+    const after = files.powerCut()
+    const again = await openPartition('/d/log-0', { files: after, settings })
+    expect(again.nextOffset, `seed ${seed}`).toBe(1)
+  }
+})
+
+test('a sync that fails for want of room is never tried again as a success', async () => {
+  const files = await disk(1)
+  const faulty = new FaultyFiles(files)
+  const partition = await openPartition('/d/log-0', { files: faulty })
+  await partition.append(batch('a'))
+  faulty.fail({ call: 'datasync', path: path => path.endsWith('.log'), error: 'ENOSPC' })
+  await expect(partition.snapshotProducers()).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+  await expect(partition.sync()).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+  expect(partition.highWatermark).toBe(0)
+})
