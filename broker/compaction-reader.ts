@@ -8,7 +8,13 @@ import {
 } from './batch.ts'
 import type { Segment } from './segment.ts'
 
-const WINDOW_BYTES = 2 << 20
+/**
+ * What is read at once: so many batches of the size of the last one, within bounds. Between two reads others have their
+ * turn, and small batches are more work than their bytes.
+ */
+const WINDOW_BATCHES = 64
+const WINDOW_BYTES_MIN = 256 << 10
+const WINDOW_BYTES_MAX = 1 << 20
 /** No writer of ours or of Kafka's makes such batches: a length above is damage, and allocates nothing. */
 const BATCH_BYTES_MAX = 256 << 20
 
@@ -22,6 +28,7 @@ export class CompactionReader {
   #length = 0
   #position = 0
   #size = 0
+  #lastSize = 0
   #nextOffset: number
 
   /** `window` may be used again by the next reader. `read` is told of the bytes before they are read. */
@@ -29,7 +36,7 @@ export class CompactionReader {
     this.#segment = segment
     this.#offsetEnd = offsetEnd
     this.#read = read
-    this.#window = window ?? Buffer.allocUnsafeSlow(Math.min(WINDOW_BYTES, segment.bytes))
+    this.#window = window ?? Buffer.allocUnsafeSlow(Math.min(WINDOW_BYTES_MAX, segment.bytes))
     this.#nextOffset = segment.baseOffset
   }
 
@@ -49,6 +56,7 @@ export class CompactionReader {
 
   async next(): Promise<'batch' | 'end' | 'damaged'> {
     this.#position += this.#size
+    this.#lastSize = this.#size
     const left = this.#segment.bytes - this.#position
     this.#size = 0
     if (left === 0) return 'end'
@@ -67,9 +75,9 @@ export class CompactionReader {
   /** Makes sure that so many bytes from the position on are in the window. False at an end that should not be there. */
   async #hold(bytes: number): Promise<boolean> {
     if (this.#start + this.#length >= this.#position + bytes) return true
-    const size = Math.max(bytes, WINDOW_BYTES)
-    if (this.#window.length < Math.min(size, this.#segment.bytes)) this.#window = Buffer.allocUnsafeSlow(size)
-    const wanted = Math.min(this.#window.length, this.#segment.bytes - this.#position)
+    const several = Math.min(WINDOW_BATCHES * this.#lastSize, WINDOW_BYTES_MAX)
+    const wanted = Math.min(Math.max(bytes, several, WINDOW_BYTES_MIN), this.#segment.bytes - this.#position)
+    if (this.#window.length < wanted) this.#window = Buffer.allocUnsafeSlow(Math.max(wanted, WINDOW_BYTES_MAX))
     await this.#read(wanted)
     this.#length = await this.#segment.store.read(this.#window, 0, wanted, this.#position)
     this.#start = this.#position
