@@ -1,4 +1,4 @@
-import { errorCode, type Files } from '../base/index.ts'
+import { closeAll, errorCode, type Files } from '../base/index.ts'
 import { recoverSwaps } from './compaction-swap.ts'
 import type { FileCache } from './file-cache.ts'
 import { snapshotOffsets, snapshotPath } from './producer-snapshot.ts'
@@ -36,13 +36,18 @@ export async function openSegments(
   if (bases.length === 0) return { segments: [await createSegment(cache, plan.directory, 0, plan.now)], recoveries: [] }
   const segments: Segment[] = []
   const recoveries: SegmentRecovery[] = []
-  for (const [i, baseOffset] of bases.entries()) {
-    const offsetEnd = bases[i + 1] ?? Number.POSITIVE_INFINITY
-    const { segment, recovery } = await openSegment(cache, { ...plan, baseOffset, offsetEnd })
-    segments.push(segment)
-    recoveries.push(recovery)
+  try {
+    for (const [i, baseOffset] of bases.entries()) {
+      const offsetEnd = bases[i + 1] ?? Number.POSITIVE_INFINITY
+      const { segment, recovery } = await openSegment(cache, { ...plan, baseOffset, offsetEnd })
+      segments.push(segment)
+      recoveries.push(recovery)
+    }
+    return { segments, recoveries }
+  } catch (error) {
+    await closeAll(segments).catch(() => undefined)
+    throw error
   }
-  return { segments, recoveries }
 }
 
 /** Ends deletions and replacements that were cut off. */

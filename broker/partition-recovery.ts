@@ -49,14 +49,14 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
   const trusted = clean ? Number.POSITIVE_INFINITY : recoveryPoint
   const syncedOffset = Math.max(trusted, acknowledgedEnd ?? 0)
   let opened = await openSegments(cache, { ...plan, syncedOffset, checkFrom: trusted, acknowledgedEnd })
-  const lostEnd = await findLostEnd(parts, opened.segments.at(-1)!.nextOffset)
-  if (lostEnd === undefined) {
-    // The recovery point is of another log, or of none: nothing is known to be good.
-    await closeAll(opened.segments)
-    opened = await openSegments(cache, { ...plan, syncedOffset: acknowledgedEnd ?? 0, checkFrom: 0, acknowledgedEnd })
-  }
-  const { segments, recoveries } = opened
   try {
+    const lostEnd = await findLostEnd(parts, opened.segments.at(-1)!.nextOffset)
+    if (lostEnd === undefined) {
+      // The recovery point is of another log, or of none: nothing is known to be good.
+      await closeAll(opened.segments)
+      opened = await openSegments(cache, { ...plan, syncedOffset: acknowledgedEnd ?? 0, checkFrom: 0, acknowledgedEnd })
+    }
+    const { segments, recoveries } = opened
     if (lostEnd !== undefined && lostEnd > 0) await markLoss(segments.at(-1)!, lostEnd)
     if (clean && recoveryPoint > 0) await boundLastBatch(segments.at(-1)!, parts)
     await removeSnapshotsAbove(files, directory, segments.at(-1)!.nextOffset)
@@ -67,7 +67,7 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
     await findUndecidable(segments, producers, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
     return { segments, recoveries, producers, snapshotOffset, abortedCheckpoint, lostEnd: lostEnd ?? 0 }
   } catch (error) {
-    await closeAll(segments).catch(() => undefined)
+    await closeAll(opened.segments).catch(() => undefined)
     throw error
   }
 }

@@ -61,6 +61,16 @@ export async function openSegment(
   plan: SegmentPlan,
 ): Promise<{ segment: Segment; recovery: SegmentRecovery }> {
   const { segment, aligned } = await statSegment(cache, plan)
+  try {
+    return { segment, recovery: await recoverSegment(segment, aligned, plan) }
+  } catch (error) {
+    // What it holds open would be waited for when the files are closed.
+    await segment.close().catch(() => undefined)
+    throw error
+  }
+}
+
+async function recoverSegment(segment: Segment, aligned: boolean, plan: SegmentPlan): Promise<SegmentRecovery> {
   let start = aligned ? await trustedStart(segment, plan) : undefined
   const entriesBefore = segment.offsetIndex.file.count
   const wrongTime = start?.largest !== undefined && !(await timeHolds(segment, start.largest, segment.bytes))
@@ -78,7 +88,7 @@ export async function openSegment(
   const indexesRebuilt = rebuilt || (entriesBefore === 0 && segment.offsetIndex.file.count > 0)
   await segment.aborted.load(segment.baseOffset, segment.nextOffset)
   await settle(segment, plan, indexesRebuilt || truncatedBytes > 0)
-  return { segment, recovery: { file: segment.store.path, truncatedBytes, holes: [...segment.holes], indexesRebuilt } }
+  return { file: segment.store.path, truncatedBytes, holes: [...segment.holes], indexesRebuilt }
 }
 
 async function statSegment(cache: FileCache, plan: SegmentPlan): Promise<{ segment: Segment; aligned: boolean }> {
