@@ -26,6 +26,8 @@ export async function readPartition(
       // At the end too: a log that has ended says so.
       const read = await log.read(from, options.bytesMax, options.isolation)
       if (read.batches.length > 0) return { batches: logRecords(id, read), release: read.release ?? nothing }
+      // Nothing but what is passed over: markers, aborted records.
+      read.release?.()
       if (read.nextOffset > from) {
         from = read.nextOffset
         continue

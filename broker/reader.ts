@@ -72,6 +72,8 @@ export class GroupReader implements Reader {
       const fetched = new Fetched()
       await this.#fetch(fetched)
       if (fetched.batches.length > 0) return { kind: 'records', batches: fetched.batches, release: fetched.release }
+      // Nothing but what is passed over: markers, aborted records.
+      fetched.release()
       const rest = deadline - clock.monotonic()
       if (rest <= 0 || signal.aborted) return { kind: 'idle' }
       await this.#wake.wait(clock, rest, signal)
