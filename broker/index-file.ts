@@ -15,6 +15,9 @@ export class IndexFile {
   #pending: Buffer | undefined
   #pendingCount = 0
   #writtenCount: number
+  /** Read last: a start asks for the end of an index several times. */
+  #lastRead: { readonly i: number; readonly bytes: Buffer } | undefined
+  #cuts = 0
 
   constructor(path: string, cache: FileCache, entryBytes: number, count: number) {
     this.#store = new Store(path, cache, count * entryBytes)
@@ -57,6 +60,8 @@ export class IndexFile {
 
   /** Keeps the first `count` entries; also cuts what a failed write left behind them. */
   async truncate(count: number): Promise<void> {
+    this.#lastRead = undefined
+    this.#cuts++
     if (count >= this.#writtenCount) {
       this.#pendingCount = count - this.#writtenCount
       await this.#store.truncate(this.#writtenCount * this.#entryBytes)
@@ -67,12 +72,17 @@ export class IndexFile {
     await this.#store.truncate(count * this.#entryBytes)
   }
 
-  /** Entry `i` at the start of a buffer of its own. */
+  /** Entry `i` at the start of a buffer that is not to be changed. */
   async entry(i: number): Promise<Buffer> {
+    if (this.#lastRead?.i === i) return this.#lastRead.bytes
     const bytes = Buffer.alloc(this.#entryBytes)
     const pending = i - this.#writtenCount
     if (pending >= 0) this.#pending?.copy(bytes, 0, pending * this.#entryBytes, (pending + 1) * this.#entryBytes)
-    else await this.#store.read(bytes, 0, this.#entryBytes, i * this.#entryBytes)
+    else {
+      const cuts = this.#cuts
+      await this.#store.read(bytes, 0, this.#entryBytes, i * this.#entryBytes)
+      if (cuts === this.#cuts) this.#lastRead = { i, bytes }
+    }
     return bytes
   }
 

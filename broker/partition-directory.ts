@@ -24,22 +24,23 @@ export async function openSegments(
   plan: SegmentsPlan,
 ): Promise<{ segments: Segment[]; recoveries: SegmentRecovery[] }> {
   const { files } = cache
-  await files.mkdir(plan.directory)
+  const found = await listOrMake(files, plan.directory)
   // A kill may have come between a name and its sync: what is acknowledged in a file must not lose it to a power cut.
   if (Number.isFinite(plan.syncedOffset)) await files.syncDirectory(plan.directory)
-  const names = await recoverSwaps(files, plan.directory, await files.list(plan.directory))
+  const names = await recoverSwaps(files, plan.directory, found)
   const bases = names
     .flatMap(name => /^(\d{20})\.log$/.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b)
   await removeStrays(files, plan.directory, names)
   if (bases.length === 0) return { segments: [await createSegment(cache, plan.directory, 0, plan.now)], recoveries: [] }
+  const present = new Set(names)
   const segments: Segment[] = []
   const recoveries: SegmentRecovery[] = []
   try {
     for (const [i, baseOffset] of bases.entries()) {
       const offsetEnd = bases[i + 1] ?? Number.POSITIVE_INFINITY
-      const { segment, recovery } = await openSegment(cache, { ...plan, baseOffset, offsetEnd })
+      const { segment, recovery } = await openSegment(cache, { ...plan, baseOffset, offsetEnd, names: present })
       segments.push(segment)
       recoveries.push(recovery)
     }
@@ -47,6 +48,16 @@ export async function openSegments(
   } catch (error) {
     await closeAll(segments).catch(() => undefined)
     throw error
+  }
+}
+
+async function listOrMake(files: Files, directory: string): Promise<readonly string[]> {
+  try {
+    return await files.list(directory)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    await files.mkdir(directory)
+    return []
   }
 }
 

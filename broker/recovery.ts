@@ -40,6 +40,8 @@ export interface SegmentPlan {
   readonly indexIntervalBytes: number
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** In the directory. */
+  readonly names: ReadonlySet<string>
 }
 
 interface Start {
@@ -71,6 +73,7 @@ export async function openSegment(
 }
 
 async function recoverSegment(segment: Segment, aligned: boolean, plan: SegmentPlan): Promise<SegmentRecovery> {
+  if (plan.checkFrom < plan.offsetEnd) await segment.store.openForWriting()
   let start = aligned ? await trustedStart(segment, plan) : undefined
   const entriesBefore = segment.offsetIndex.file.count
   const wrongTime = start?.largest !== undefined && !(await timeHolds(segment, start.largest, segment.bytes))
@@ -86,7 +89,8 @@ async function recoverSegment(segment: Segment, aligned: boolean, plan: SegmentP
     rebuilt = true
   }
   const indexesRebuilt = rebuilt || (entriesBefore === 0 && segment.offsetIndex.file.count > 0)
-  await segment.aborted.load(segment.baseOffset, segment.nextOffset)
+  if (plan.names.has(`${offsetName(plan.baseOffset)}.txnindex`))
+    await segment.aborted.load(segment.baseOffset, segment.nextOffset)
   await settle(segment, plan, indexesRebuilt || truncatedBytes > 0)
   return { file: segment.store.path, truncatedBytes, holes: [...segment.holes], indexesRebuilt }
 }

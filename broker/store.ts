@@ -51,6 +51,11 @@ export class Store {
     }
   }
 
+  /** For who reads first and syncs later: one handle does for both. To be followed by `datasync` or `close`. */
+  async openForWriting(): Promise<void> {
+    await this.#writable()
+  }
+
   /** Reads as many of `length` bytes as there are at `position`; answers how many. */
   async read(into: Uint8Array, at: number, length: number, position: number): Promise<number> {
     // Without a turn of the event loop in between: what is read ahead must be under way before others take the thread.
