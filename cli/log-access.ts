@@ -163,8 +163,8 @@ export class LocalLog implements LogAccess {
   }
 
   /** Nobody writes to a stopped log: there is nothing to follow. */
-  records(topic: string, query: RecordQuery, signal: AbortSignal): AsyncIterable<string> {
-    return readRecords(this.#broker, topic, { ...query, follow: false }, signal)
+  async *records(topic: string, query: RecordQuery, signal: AbortSignal): AsyncGenerator<string> {
+    yield* await readRecords(this.#broker, topic, { ...query, follow: false }, signal)
   }
 
   send(topic: string, lines: string): Promise<void> {

@@ -19,6 +19,7 @@ const PUT_RETRY_MAX_MS = 30_000
 /** Opens one sink task: fences its earlier self, joins the group `connect-<name>`, then the connector's own open. */
 export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<TaskRun> {
   const { broker, counters, clock, random, log, config, topics } = parts
+  await topics.restore()
   const writer = await broker.writer(writerId(sink, parts.task), writerOptions(config))
   const transactions = new SinkTransactions(writer)
   const owned = new OwnedPartitions()

@@ -35,6 +35,7 @@ export interface RunParts extends Environment {
 export async function openSourceRun(source: SourceConfig, options: object, parts: RunParts): Promise<TaskRun> {
   const { broker, counters, clock, log, config, topics } = parts
   const { common } = source
+  await topics.restore()
   const writer = await broker.writer(writerId(source, parts.task), {
     ...writerOptions(config),
     transactional: config.worker['exactly.once.source.support'] === 'enabled',

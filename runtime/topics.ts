@@ -1,5 +1,5 @@
 import type { Broker, TopicDescription, TopicSpec } from '../broker/index.ts'
-import type { Converter } from './api/index.ts'
+import { type Converter, KtsError } from './api/index.ts'
 import type { SourceConfig, WorkerConfig } from './config/types.ts'
 import { converterNamed } from './converters/index.ts'
 
@@ -35,13 +35,28 @@ export class Topics {
 
   /**
    * Creates what the configuration names: declared topics, and what its sources say they write. Rejects with
-   * DESTRUCTIVE_CHANGE before it has changed any of them.
+   * DESTRUCTIVE_CHANGE, which names all that would be lost, before it has changed any of them.
    */
   async createConfigured(): Promise<void> {
     const configured = this.#configured()
     const options = { allowDestructive: this.#allowDestructive }
-    for (const [name, source] of configured) await this.#broker.checkTopic(await this.#specOf(name, source), options)
+    const destructive: KtsError[] = []
+    for (const [name, source] of configured) {
+      try {
+        await this.#broker.checkTopic(await this.#specOf(name, source), options)
+      } catch (error) {
+        if (!(error instanceof KtsError) || error.code !== 'DESTRUCTIVE_CHANGE') throw error
+        destructive.push(error)
+      }
+    }
+    if (destructive.length > 0) throw allOf(destructive)
     for (const [name, source] of configured) await this.#ensure(name, source)
+  }
+
+  /** What was deleted since the start is created again, as the configuration has it. For a task that starts anew. */
+  async restore(): Promise<void> {
+    for (const name of this.#known.keys()) if ((await this.#broker.topic(name)) === undefined) this.#known.delete(name)
+    for (const [name, source] of this.#configured()) await this.ensure(name, source)
   }
 
   /** By name, with the source that writes it. */
@@ -140,4 +155,10 @@ function given(options: ConverterOptions): Partial<Record<keyof ConverterOptions
 
 function namesOf({ key, value }: TopicConverters): Record<keyof ConverterOptions, string> {
   return { 'key.converter': key.name, 'value.converter': value.name }
+}
+
+/** One error that says what all of them say. */
+function allOf(errors: readonly KtsError[]): KtsError {
+  const details = { topics: errors.map(error => error.details?.topic) }
+  return new KtsError('DESTRUCTIVE_CHANGE', errors.map(error => error.message).join('\n'), { details })
 }

@@ -23,9 +23,18 @@ const WAIT_MS = 1000
 /**
  * Committed records as JSON lines (record-lines.ts), a batch at a time; order is kept within a partition. Without
  * `follow` it ends where the log ended when it began, so a busy topic does not keep it going. Pulled: holds one batch.
+ * Rejects with UNKNOWN_TOPIC_OR_PARTITION, OFFSET_OUT_OF_RANGE before there is anything to read.
  */
-export async function* readRecords(broker: Broker, topic: string, query: RecordQuery, signal: AbortSignal) {
-  const cursors = await openCursors(broker, topic, query)
+export async function readRecords(
+  broker: Broker,
+  topic: string,
+  query: RecordQuery,
+  signal: AbortSignal,
+): Promise<AsyncGenerator<string>> {
+  return linesOf(topic, await openCursors(broker, topic, query), query, signal)
+}
+
+async function* linesOf(topic: string, cursors: readonly Cursor[], query: RecordQuery, signal: AbortSignal) {
   let left = query.maxMessages
   while (left > 0 && !signal.aborted) {
     let progressed = false

@@ -1,4 +1,4 @@
-import { KtsError } from '../runtime/api/index.ts'
+import { Gate, KtsError } from '../runtime/api/index.ts'
 import { existingTopic } from './topics.ts'
 import type { Broker } from './worker-view.ts'
 
@@ -19,35 +19,52 @@ export interface TopicAlteration {
 }
 
 /** Rejects with INVALID_TOPIC when there is one of that name, with INVALID_CONFIG. */
-export async function createTopic(broker: Broker, { name, partitions, configs = {} }: NewTopic): Promise<void> {
-  if ((await broker.topic(name)) !== undefined)
-    throw new KtsError('INVALID_TOPIC', `topic ${name} exists already; alter it, or choose another name`)
-  await broker.ensureTopic({ name, partitions, configs })
+export function createTopic(broker: Broker, { name, partitions, configs = {} }: NewTopic): Promise<void> {
+  return inTurn(broker, async () => {
+    if ((await broker.topic(name)) !== undefined)
+      throw new KtsError('INVALID_TOPIC', `topic ${name} exists already; alter it, or choose another name`)
+    await broker.ensureTopic({ name, partitions, configs })
+  })
 }
 
 /** Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, DESTRUCTIVE_CHANGE. */
-export async function alterTopic(broker: Broker, name: string, change: TopicAlteration): Promise<void> {
-  const topic = await existingTopic(broker, name)
-  const { partitions, configs = {}, allowDestructive } = change
-  if (partitions !== undefined && partitions < topic.partitions)
-    throw new KtsError(
-      'INVALID_CONFIG',
-      `topic ${name} has ${topic.partitions} partitions: there can be more of them, not fewer; got ${partitions}`,
+export function alterTopic(broker: Broker, name: string, change: TopicAlteration): Promise<void> {
+  return inTurn(broker, async () => {
+    const topic = await existingTopic(broker, name)
+    const { partitions, configs = {}, allowDestructive } = change
+    if (partitions !== undefined && partitions < topic.partitions)
+      throw new KtsError(
+        'INVALID_CONFIG',
+        `topic ${name} has ${topic.partitions} partitions: there can be more of them, not fewer; got ${partitions}`,
+      )
+    const changed = Object.entries({ ...topic.configs, ...configs }).filter(
+      (entry): entry is [string, string] => entry[1] !== null,
     )
-  const changed = Object.entries({ ...topic.configs, ...configs }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  )
-  const spec = { name, partitions, configs: Object.fromEntries(changed) }
-  await broker.ensureTopic(spec, { allowDestructive: allowDestructive === true })
+    const spec = { name, partitions, configs: Object.fromEntries(changed) }
+    await broker.ensureTopic(spec, { allowDestructive: allowDestructive === true })
+  })
 }
 
-export async function deleteTopic(broker: Broker, name: string): Promise<void> {
-  await existingTopic(broker, name)
-  await broker.deleteTopic(name)
+export function deleteTopic(broker: Broker, name: string): Promise<void> {
+  return inTurn(broker, async () => {
+    await existingTopic(broker, name)
+    await broker.deleteTopic(name)
+  })
 }
 
 /** Answers the new start of the partition. */
-export async function deleteRecords(broker: Broker, name: string, partition: number, offset: number): Promise<number> {
-  await existingTopic(broker, name)
-  return broker.deleteRecords(name, partition, offset)
+export function deleteRecords(broker: Broker, name: string, partition: number, offset: number): Promise<number> {
+  return inTurn(broker, async () => {
+    await existingTopic(broker, name)
+    return broker.deleteRecords(name, partition, offset)
+  })
+}
+
+const gates = new WeakMap<Broker, Gate>()
+
+/** One change at a time: each looks at what there is before it decides. */
+function inTurn<T>(broker: Broker, work: () => Promise<T>): Promise<T> {
+  const gate = gates.get(broker) ?? new Gate(1)
+  gates.set(broker, gate)
+  return gate.pass(work)
 }

@@ -5,7 +5,7 @@ import { Producer } from './producer.ts'
 import { readRecords, type RecordQuery } from './read-records.ts'
 import { parseRecordLines, plainRecords } from './record-lines.ts'
 import { alterTopic, createTopic, deleteRecords, deleteTopic } from './topic-admin.ts'
-import { describeTopic, existingTopic, listTopics } from './topics.ts'
+import { describeTopic, listTopics } from './topics.ts'
 import type { WorkerView } from './worker-view.ts'
 
 /** As num.partitions. */
@@ -62,11 +62,11 @@ export async function topicRoutes(app: FastifyInstance, options: { worker: Worke
   app.get<OneTopic>('/kts/topics/:topic/records', async (request, reply) => {
     const query = recordQuery(request.query)
     const { topic } = request.params
-    await existingTopic(worker.broker, topic)
     const gone = new AbortController()
     reply.raw.on('close', () => gone.abort())
+    const lines = await readRecords(worker.broker, topic, query, gone.signal)
     reply.type('application/x-ndjson')
-    return Readable.from(linesOrError(readRecords(worker.broker, topic, query, gone.signal)), { objectMode: true })
+    return Readable.from(linesOrError(lines), { objectMode: true })
   })
 
   app.post<OneTopic>('/kts/topics/:topic/records', async (request, reply) => {

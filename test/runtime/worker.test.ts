@@ -65,6 +65,37 @@ test('committed is told only what is in the log', async () => {
   expect((await counters(worker, 'counting')).state).toBe('FINISHED')
 })
 
+test('a topic that is deleted while its source writes is created again, and the source goes on', async () => {
+  const source = countingSource('numbers', 300)
+  let deleted = false
+  source.beforePoll = async position => {
+    if (position < 100 || deleted) return
+    deleted = true
+    await broker.deleteTopic('numbers')
+  }
+  const worker = await start([sourceConfig(source.connector)], [])
+  await worker.finished
+  expect((await counters(worker, 'counting')).tasks[0]).toMatchObject({ state: 'FINISHED', restarts: 1 })
+  expect((await values('numbers')).at(-1)).toBe('299')
+})
+
+test('a start that would delete records names every topic, and changes none', async () => {
+  for (const name of ['a', 'b', 'c']) await broker.ensureTopic({ name, configs: { 'retention.ms': '9000000000' } })
+  const refused: string[] = []
+  broker.checkTopic = async ({ name }) => {
+    if (name === 'b') return
+    refused.push(name)
+    throw new KtsError('DESTRUCTIVE_CHANGE', `topic ${name}: shorter`, { details: { topic: name } })
+  }
+  const sources = ['a', 'b', 'c'].map(topic => sourceConfig(countingSource(topic, 1).connector, { name: topic }))
+  await expect(start(sources, [])).rejects.toMatchObject({
+    code: 'DESTRUCTIVE_CHANGE',
+    message: 'topic a: shorter\ntopic c: shorter',
+  })
+  expect(refused).toEqual(['a', 'c'])
+  expect((await broker.topic('b'))?.configs).toEqual({ 'retention.ms': '9000000000' })
+})
+
 test('a source that fails goes on from its committed checkpoint, and nothing is lost', async () => {
   const source = countingSource('numbers', 300)
   let failures = 3

@@ -205,8 +205,10 @@ describe('records', () => {
   })
 
   it('an offset outside the log says so instead of answering nothing', async () => {
-    const [error] = await lines('/kts/topics/lines/records?offset=99&follow=true')
-    expect(error).toMatchObject({ error_code: 400, code: 'OFFSET_OUT_OF_RANGE' })
+    const answer = await fetch(`${server.url}/kts/topics/lines/records?offset=99&follow=true`)
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error_code: 400, code: 'OFFSET_OUT_OF_RANGE' })
+    expect((await fetch(`${server.url}/kts/topics/lines/records?partition=1`)).status).toBe(404)
   })
 
   it('with follow, later records of any partition arrive, and silence ends it after its time', async () => {
@@ -280,5 +282,15 @@ describe('changing topics', () => {
     const [status, message] = await send(method, path, body)
     expect(status).toBe(400)
     expect(message).toContain(words)
+  })
+
+  it('at once, a topic is created by one of many, and each change is kept', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => i)
+    const created = await Promise.all(names.map(() => send('POST', '/kts/topics', { name: 'new' })))
+    expect(created.filter(([status]) => status === 201)).toHaveLength(1)
+    expect(created.find(([status]) => status === 400)?.[1]).toContain('topic new exists already')
+    const settings = ['segment.ms', 'segment.bytes', 'max.message.bytes', 'index.interval.bytes', 'delete.retention.ms']
+    await Promise.all(settings.map(name => send('PATCH', '/kts/topics/new', { configs: { [name]: '5000' } })))
+    expect(Object.keys((await broker.topic('new'))!.configs).sort()).toEqual(settings.sort())
   })
 })
