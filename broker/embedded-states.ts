@@ -1,7 +1,7 @@
 import { type Clock, type Files, KtsError, type Logger } from '../base/index.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { GroupOffsets } from './groups.ts'
-import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC } from './internal-topics.ts'
+import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC } from './internal-topics.ts'
 import { KeyedState, type StateView } from './keyed-state.ts'
 import type { Topic, TopicStore } from './topic-store.ts'
 import type { TransactionalState } from './transaction.ts'
@@ -13,6 +13,14 @@ import { Transactions } from './transactions.ts'
 /** Nobody else's transactional id: tasks have `<pipeline>-<connector>-<task>`. */
 const FORGETTING_ID = '__deleted-topics'
 const FORGETTING_TIMEOUT_MS = 60_000
+
+/** When records of the broker's own topics are given up. */
+const LOSS_MEANS: Readonly<Record<string, string>> = {
+  [TRANSACTIONS_TOPIC]:
+    'a transaction that they alone say was committed is then aborted, and its records are passed over',
+  [OFFSETS_TOPIC]: 'sinks then go on from the positions before these, and may deliver records again',
+  [CHECKPOINTS_TOPIC]: 'sources then go on from the positions before these, and may read records again',
+}
 
 export interface EmbeddedStatesParts {
   /** The data directory. */
@@ -133,5 +141,6 @@ async function openState<V extends StateView>(
 
 function statePlace({ directory, files, log }: EmbeddedStatesParts, { name, entry, partitions }: Topic) {
   const snapshotPath = `${directory}/meta/state/${name}.json`
-  return { topic: name, topicId: entry.id, log: partitions[0]!, files, snapshotPath, logger: log }
+  const lossMeans = LOSS_MEANS[name]!
+  return { topic: name, topicId: entry.id, log: partitions[0]!, files, snapshotPath, logger: log, lossMeans }
 }

@@ -44,6 +44,8 @@ export interface KeyedStateParts {
   readonly files: Files
   readonly snapshotPath: string
   readonly logger: Logger
+  /** What becomes of others when records of the topic are lost, as half a sentence. */
+  readonly lossMeans: string
   /** A snapshot is written after so many records. */
   readonly snapshotEvery?: number
   /** What the records say beside their keys has to be kept elsewhere before a snapshot lets a start pass over them. */
@@ -153,13 +155,29 @@ export class KeyedState {
     const from = snapshot?.offset ?? log.logStartOffset
     let offset = from
     while (offset < log.lastStableOffset) {
-      const { batches, nextOffset } = await log.read(offset, READ_BYTES_MAX, 'read_committed')
+      const { batches, nextOffset } = await this.#read(offset)
       for (const records of batches) this.#applyPacked(records)
       if (nextOffset <= offset) break
       offset = nextOffset
     }
     this.#removed.clear()
     logger.debug({ topic, from, to: offset, entries: this.#entries.size }, 'state read')
+  }
+
+  /** Damage here keeps the broker from starting, and only its owner can say that the rest will do. */
+  async #read(offset: number): Promise<PartitionRead> {
+    const { log, topic, lossMeans } = this.#parts
+    try {
+      return await log.read(offset, READ_BYTES_MAX, 'read_committed')
+    } catch (error) {
+      if (!(error instanceof KtsError) || error.code !== 'CORRUPT_MESSAGE') throw error
+      const { file, firstOffset, lastOffset, position } = error.details ?? {}
+      throw new KtsError(
+        'CORRUPT_MESSAGE',
+        `${file} at byte ${position}: offsets ${firstOffset} to ${lastOffset} of the broker's own topic ${topic} are damaged, and it cannot start without them. Restore the file from a backup, or give them up with \`kts-connect log repair\`: ${lossMeans}`,
+        { cause: error, details: { ...error.details } },
+      )
+    }
   }
 
   /** A snapshot that cannot be used is only slower, but why is worth a line: something went wrong before. */

@@ -1,6 +1,7 @@
 import { type Files, readWhole } from '../base/index.ts'
 import { partitionKey } from './group-members.ts'
 import { INTERNAL_TOPICS } from './internal-topics.ts'
+import { readDurableEnds } from './log-inspection-ends.ts'
 import type { Findings } from './log-inspection-findings.ts'
 import type { PartitionFolder } from './log-inspection-folders.ts'
 import type { PartitionReport } from './log-inspection-verify.ts'
@@ -19,6 +20,7 @@ const CHECKPOINTS: readonly { readonly name: string; readonly meaning: string }[
 
 /** What the files beside the partitions tell about them, before they are looked at. */
 export interface DataDirectoryFacts {
+  /** What is known to be synced: by the checkpoint, and by the transaction log beyond it. Undefined without the former. */
   readonly recoveryPoints: ReadonlyMap<string, number> | undefined
   /** Undefined where there is no list of topics (Kafka keeps it elsewhere) or it cannot be read. */
   readonly topics: ReadonlyMap<string, TopicEntry> | undefined
@@ -26,11 +28,14 @@ export interface DataDirectoryFacts {
 
 export async function readFacts(files: Files, dataDirectory: string | undefined): Promise<DataDirectoryFacts> {
   if (dataDirectory === undefined) return { recoveryPoints: undefined, topics: undefined }
-  return {
-    recoveryPoints: await readOffsetCheckpoint(files, `${dataDirectory}/${RECOVERY_POINTS}`),
-    // What cannot be read is told by `verifyCheckpoints`.
-    topics: await readTopics(files, `${dataDirectory}/meta/topics.json`).catch(() => undefined),
-  }
+  const recoveryPoints = await readOffsetCheckpoint(files, `${dataDirectory}/${RECOVERY_POINTS}`)
+  // What cannot be read is told by `verifyCheckpoints`.
+  const topics = await readTopics(files, `${dataDirectory}/meta/topics.json`).catch(() => undefined)
+  if (recoveryPoints === undefined || topics === undefined) return { recoveryPoints, topics }
+  const synced = new Map(recoveryPoints)
+  for (const [key, end] of await readDurableEnds(files, dataDirectory, topics))
+    synced.set(key, Math.max(synced.get(key) ?? 0, end))
+  return { recoveryPoints: synced, topics }
 }
 
 /** Undefined where nothing tells. */

@@ -50,6 +50,7 @@ describe('keyed state', () => {
       view,
       files,
       snapshotPath: '/data/meta/s.json',
+      lossMeans: 'positions are lost',
       logger: silentLogger,
     }
     return { log, view, state: await KeyedState.open({ ...parts, ...options }) }
