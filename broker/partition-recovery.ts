@@ -64,7 +64,7 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
     const snapshotOffset = await recoverProducers(segments, producers, parts, lostEnd === undefined ? 0 : trusted)
     const abortedCheckpoint = await verifyAborted(segments, parts, snapshotOffset)
     for (const segment of segments) await segment.aborted.cutRest()
-    await findUndecidable(segments, producers, acknowledgedEnd ?? Number.POSITIVE_INFINITY)
+    await findUndecidable(segments, producers, Math.max(recoveryPoint, acknowledgedEnd ?? Number.POSITIVE_INFINITY))
     return { segments, recoveries, producers, snapshotOffset, abortedCheckpoint, lostEnd: lostEnd ?? 0 }
   } catch (error) {
     await closeAll(opened.segments).catch(() => undefined)
@@ -78,10 +78,11 @@ export async function openLog(parts: PartitionParts): Promise<OpenedLog> {
  */
 async function findLostEnd(parts: PartitionParts, end: number): Promise<number | undefined> {
   const { files, directory, recoveryPoint, acknowledgedEnd = 0 } = parts
-  if (acknowledgedEnd > recoveryPoint && acknowledgedEnd > end) return acknowledgedEnd
+  if (acknowledgedEnd >= recoveryPoint && acknowledgedEnd > end) return acknowledgedEnd
   if (recoveryPoint <= end) return 0
   const { snapshot } = await readNewestSnapshot(files, directory, recoveryPoint)
-  return snapshot === undefined || snapshot.offset <= end ? undefined : snapshot.offset
+  const told = Math.max(snapshot?.offset ?? 0, acknowledgedEnd)
+  return told > end ? told : undefined
 }
 
 /**

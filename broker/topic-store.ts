@@ -329,7 +329,6 @@ export class TopicStore {
   #openPartition(id: PartitionId, entry: TopicEntry, settings: TopicSettings, expect: 'present' | 'new') {
     const { files, clock, logger, cache, readAhead, checkCrcs, recoveryPoints, clean } = this.#parts
     const recoveryPoint = expect === 'new' ? 0 : (recoveryPoints?.get(partitionKey(id.topic, id.partition)) ?? 0)
-    const durableEnd = this.#durableEnd?.(entry.id, id.partition) ?? 0
     return Partition.open({
       ...id,
       directory: this.#folder(id),
@@ -341,7 +340,7 @@ export class TopicStore {
       cache,
       readAhead,
       recoveryPoint,
-      acknowledgedEnd: this.#durableEnd === undefined ? undefined : Math.max(recoveryPoint, durableEnd),
+      acknowledgedEnd: this.#durableEnd && (this.#durableEnd(entry.id, id.partition) ?? 0),
       clean,
       checkCrcs,
       startOffset: this.#logStarts.get(partitionKey(id.topic, id.partition)),

@@ -255,3 +255,14 @@ test.each([0, 20, 39])(
     await partition.close()
   },
 )
+
+test('acknowledged records that are gone from a killed log are named, where the recovery point says what the transaction log says', async () => {
+  const { files, positions } = await written()
+  await put(files, LOG, (await bytesOf(files, LOG)).subarray(0, positions[6]!))
+  await files.unlink(`${DIRECTORY}/00000000000000000040.snapshot`)
+  const partition = await openPartition(DIRECTORY, { files, settings, recoveryPoint: 40, acknowledgedEnd: 40 })
+  expect((await partition.append([batch(1)])).baseOffset).toBe(40)
+  await partition.sync()
+  expect((await salvage(partition)).named).toEqual([[30, 39]])
+  await partition.close()
+})
