@@ -49,7 +49,10 @@ export class Owner {
   readonly #path: string
   #record: OwnerRecord
 
-  /** Rejects with DATA_DIR_IN_USE. */
+  /**
+   * Rejects with DATA_DIR_IN_USE; `details.passes` says that it ends within seconds, as another process is just taking the
+   * directory or was killed while it did.
+   */
   static async take(parts: OwnerParts): Promise<Owner> {
     const { files, directory, clock, processes, logger } = parts
     const before = await listOwners(files, directory)
@@ -100,11 +103,11 @@ export async function readOwner(files: Files, dataDir: string): Promise<OwnerRec
 
 function refuseLive({ clock, processes, directory }: OwnerParts, { record, path, mtimeMs }: OwnerFile): void {
   const place = directory.replace(/\/meta$/, '')
-  const inUse = (message: string) =>
-    new KtsError('DATA_DIR_IN_USE', `data directory ${place}: ${message}`, { details: { ...record } })
+  const inUse = (message: string, details: object = { ...record }) =>
+    new KtsError('DATA_DIR_IN_USE', `data directory ${place}: ${message}`, { details: { ...details } })
   if (record === undefined) {
     if (Math.abs(clock.now() - mtimeMs) >= WRITING_MS) return
-    throw inUse(`another process is just taking it (${path}); try again in a few seconds`)
+    throw inUse(`another process is just taking it (${path}); try again in a few seconds`, { passes: true })
   }
   if (record.host !== processes.self.host) {
     throw inUse(

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { type Logger, nodeFiles, silentLogger, systemClock, systemRandom } from '../base/index.ts'
-import { openEmbeddedBroker } from '../broker/index.ts'
+import { KtsError, type Logger, nodeFiles, silentLogger, sleep, systemClock, systemRandom } from '../base/index.ts'
+import { type EmbeddedBroker, openEmbeddedBroker } from '../broker/index.ts'
 import { SINKS, SOURCES } from '../connectors/index.ts'
 import {
   BROKER_OPTIONS,
@@ -14,6 +14,10 @@ import {
   type WorkerStatus,
 } from '../runtime/index.ts'
 import { checkRestHost, openRestServer, type RestServer } from '../web/index.ts'
+
+/** A little longer than a data directory seems to be just taken (broker/owner.ts). */
+const TAKING_MS = 6000
+const TAKING_LOOK_MS = 200
 
 /** Everything a pipeline file may name. */
 export const CATALOGUE: Catalogue = { sources: SOURCES, sinks: SINKS, transforms: TRANSFORMS }
@@ -105,6 +109,17 @@ export function openStoppedLog(dataDir: string) {
   return openLog(dataDir, defaults as WorkerConfig['broker'], silentLogger)
 }
 
-function openLog(directory: string, options: WorkerConfig['broker'], log: Logger) {
-  return openEmbeddedBroker({ directory, options, files: nodeFiles, clock: systemClock, random: systemRandom, log })
+/** Waits for what passes within seconds: a process that was killed while it took the directory looks as if it still did. */
+async function openLog(directory: string, options: WorkerConfig['broker'], log: Logger): Promise<EmbeddedBroker> {
+  const parts = { directory, options, files: nodeFiles, clock: systemClock, random: systemRandom, log }
+  const until = systemClock.monotonic() + TAKING_MS
+  for (;;) {
+    try {
+      return await openEmbeddedBroker(parts)
+    } catch (error) {
+      const passes = error instanceof KtsError && error.code === 'DATA_DIR_IN_USE' && error.details?.passes === true
+      if (!passes || systemClock.monotonic() >= until) throw error
+      await sleep(systemClock, TAKING_LOOK_MS)
+    }
+  }
 }

@@ -1,8 +1,8 @@
-import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunningCli, runCli } from '../support/cli.ts'
 import { skipLoudly, startS3Server } from '../support/s3-server.ts'
@@ -135,6 +135,20 @@ it('a signal before anything is loaded is a graceful stop, too: the first that t
   expect(stdout).toMatch(/"message":"stopped"/)
   expect(stdout).not.toMatch(/"message":"started"/)
   expect(code).toBe(0)
+})
+
+it('a process that was killed while it took the data directory is in nobody’s way', async () => {
+  await writeFile(join(folder, 'in.txt'), 'a\n')
+  await writeFile(
+    join(folder, 'p.yaml'),
+    'worker: { rest.port: 0 }\nsources:\n  lines: { type: file, paths: [in.txt], topic: t, at.end: stop }\n',
+  )
+  const owner = join(folder, '.kts-connect/meta/owner-7.json')
+  await mkdir(dirname(owner), { recursive: true })
+  await writeFile(owner, '')
+  const aWhileAgo = Date.now() / 1000 - 3
+  await utimes(owner, aWhileAgo, aWhileAgo)
+  expect((await runCli(['start', 'p.yaml'], { cwd: folder })).code).toBe(0)
 })
 
 /** Whether the process has a handler for it, as Linux tells. Node itself has one for SIGTERM from the beginning. */
