@@ -3,23 +3,15 @@ import { FaultyFiles } from '../../base/faulty-files.ts'
 import { KtsError, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import type { Broker } from '../../broker/index.ts'
-import {
-  defineOptions,
-  defineSink,
-  type JsonObject,
-  type OpenPartition,
-  type SinkTask,
-} from '../../runtime/api/index.ts'
 import { Worker } from '../../runtime/worker.ts'
 import { readAll, valuesOf } from '../support/broker-drivers.ts'
 import { openAsNewProcess } from '../support/embedded.ts'
 import { scriptedSource, testTransform } from '../support/runtime-connectors.ts'
+import { statefulSink } from '../support/stateful-sink.ts'
 import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
 
 const POLLS = 5
 const PER_POLL = 3
-/** So many records wait before the sink makes them durable, so its offset lags behind the dead letters. */
-const LAG = 5
 const CONVERTERS = { 'key.converter': 'bytes', 'value.converter': 'bytes' }
 const TOPICS = [
   { name: 't', configs: CONVERTERS },
@@ -33,58 +25,12 @@ const bad = testTransform(record => {
   return record
 })
 
-/** Keeps what it delivered as its state, which is committed with the offset: a value twice or none would be seen there. */
-const statefulSink = defineSink({
-  kind: 'sink',
-  name: 'stateful',
-  aliases: [],
-  version: '1',
-  doc: 'keeps values',
-  options: defineOptions({}),
-  open: async () => new StatefulTask(),
-})
-
-class StatefulTask implements SinkTask {
-  #values: string[] = []
-  #waiting: { value: string; offset: number }[] = []
-  #drained = 0
-
-  async open([partition]: readonly OpenPartition[]): Promise<void> {
-    this.#values = [...((partition?.state?.values as string[] | undefined) ?? [])]
-  }
-
-  async put(batches: Parameters<SinkTask['put']>[0]): Promise<void> {
-    for (const batch of batches) {
-      for (const { value, origin } of batch.records())
-        this.#waiting.push({ value: Buffer.from(value as Uint8Array).toString(), offset: origin.offset })
-    }
-  }
-
-  async preCommit() {
-    if (this.#waiting.length < LAG && this.#drained === 0) return []
-    const done = this.#waiting.splice(0, this.#drained === 0 ? LAG : this.#waiting.length)
-    this.#drained = 0
-    if (done.length === 0) return []
-    this.#values = [...this.#values, ...done.map(d => d.value)]
-    return [
-      { topic: 't', partition: 0, offset: done.at(-1)!.offset + 1, state: { values: this.#values } as JsonObject },
-    ]
-  }
-
-  async drain(): Promise<void> {
-    this.#drained = 1
-  }
-
-  async closePartitions(): Promise<void> {}
-  async close(): Promise<void> {}
-}
-
 function configuration() {
   const script = Array.from({ length: POLLS }, (_, i) => ({ values: ALL.slice(i * PER_POLL, (i + 1) * PER_POLL) }))
   const letters = { 'errors.tolerance': 'all', 'errors.deadletterqueue.topic.name': 'dead' } as const
   const config = workerConfig(
     [sourceConfig(scriptedSource('t', script).connector)],
-    [sinkConfig(statefulSink, ['t'], letters, [transformConfig(bad)])],
+    [sinkConfig(statefulSink(), ['t'], letters, [transformConfig(bad)])],
   )
   return { ...config, worker: { ...config.worker, 'offset.flush.interval.ms': 1 } }
 }

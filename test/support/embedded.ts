@@ -28,6 +28,7 @@ export function openAsNewProcess(parts: {
   readonly clock?: Clock
   readonly log?: Logger
   readonly options?: Partial<EmbeddedOptions>
+  readonly internalSegmentBytes?: number
 }): Promise<EmbeddedBroker> {
   return openEmbeddedBroker({
     directory: parts.directory ?? '/data',
@@ -37,5 +38,6 @@ export function openAsNewProcess(parts: {
     log: parts.log ?? silentLogger,
     options: { ...OPTIONS, ...parts.options },
     processes: newProcess(),
+    ...(parts.internalSegmentBytes === undefined ? {} : { internalSegmentBytes: parts.internalSegmentBytes }),
   })
 }
