@@ -1,5 +1,4 @@
-import { crc32c, type Files, readWhole, writeWhole } from '../base/index.ts'
-import { encodeEntry } from './aborted-index.ts'
+import { type Files, readWhole, writeWhole } from '../base/index.ts'
 import type { Segment } from './segment.ts'
 
 /**
@@ -17,9 +16,9 @@ export function abortedCheckpoint(segments: readonly Segment[], upTo: number): s
 }
 
 function lineOf(segment: Segment, upTo: number): string | undefined {
-  const entries = segment.aborted.entries.filter(entry => entry.lastOffset < upTo)
-  if (entries.length === 0) return undefined
-  return `${segment.baseOffset} ${entries.length} ${crc32c(Buffer.concat(entries.map(encodeEntry)))}`
+  const { aborted, baseOffset } = segment
+  const count = aborted.entries.findLastIndex(entry => entry.lastOffset < upTo) + 1
+  return count === 0 ? undefined : `${baseOffset} ${count} ${aborted.checksum(count)}`
 }
 
 export function writeAbortedCheckpoint(files: Files, directory: string, text: string): Promise<void> {

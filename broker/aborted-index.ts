@@ -1,4 +1,4 @@
-import { errorCode, readWhole } from '../base/index.ts'
+import { crc32c, errorCode, readWhole } from '../base/index.ts'
 import type { FileCache } from './file-cache.ts'
 import { readInt64, writeInt64 } from './int64.ts'
 import type { AbortedTransaction } from './producers.ts'
@@ -20,6 +20,8 @@ export class AbortedIndex {
   /** The name of the file may be lost in a power cut. */
   #isNew = false
   #isCut = false
+  /** Of the first entries: goes on with those that come. */
+  #checksum = { entries: 0, crc: 0 }
 
   constructor(path: string, cache: FileCache) {
     this.path = path
@@ -31,6 +33,14 @@ export class AbortedIndex {
     return this.#entries
   }
 
+  /** CRC-32C of the first `count` entries as they stand in the file; costs what was added since the last call. */
+  checksum(count: number): number {
+    let { entries, crc } = count < this.#checksum.entries ? { entries: 0, crc: 0 } : this.#checksum
+    for (; entries < count; entries++) crc = crc32c(encodeEntry(this.#entries[entries]!), crc)
+    this.#checksum = { entries, crc }
+    return crc
+  }
+
   /** The file held more than entries that can be. */
   get isCut(): boolean {
     return this.#isCut
@@ -40,6 +50,7 @@ export class AbortedIndex {
   async load(baseOffset: number, nextOffset: number): Promise<void> {
     const bytes = await this.#read()
     this.#entries.length = 0
+    this.#checksum = { entries: 0, crc: 0 }
     if (bytes === undefined) return
     for (let at = 0; at + ENTRY_BYTES <= bytes.length; at += ENTRY_BYTES) {
       const entry = decodeEntry(bytes, at)
@@ -63,6 +74,7 @@ export class AbortedIndex {
     if (count === 0 && this.#store.size === 0 && !this.#isNew && !this.#isCut) return
     await this.#store.truncate(count * ENTRY_BYTES)
     this.#entries.length = count
+    if (count < this.#checksum.entries) this.#checksum = { entries: 0, crc: 0 }
     this.#isCut = false
   }
 
