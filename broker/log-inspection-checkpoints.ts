@@ -112,10 +112,27 @@ async function verifyTopics(
     else if (expected !== undefined && expected !== id)
       findings.problem({ path: metadata, what: `says topic id ${id}, and the list of topics says ${expected}` })
   }
+  const folders = await files.list(dataDirectory)
+  const leaving = folders.flatMap(folder => /^(.+)\.[0-9a-f]{32}-delete$/.exec(folder)?.[1] ?? [])
+  const synced = await readOffsetCheckpoint(files, `${dataDirectory}/${RECOVERY_POINTS}`)
   for (const [name, { partitions }] of topics ?? []) {
     for (let partition = 0; partition < partitions; partition++) {
-      if (!found.has(partitionKey(name, partition)))
-        findings.note({ path, what: `partition ${partition} of ${name} has no log yet, or its folder is gone` })
+      const place = partitionKey(name, partition)
+      if (found.has(place)) continue
+      const offsets = synced?.get(place) ?? 0
+      // A deletion that was cut off is ended by the next start.
+      if (leaving.some(folder => place.startsWith(folder))) findings.note({ path, what: `${place} is being deleted` })
+      else if (!folders.includes(place))
+        findings.problem({
+          path,
+          what: `the folder of ${place} is gone, with its records; no worker starts without it`,
+        })
+      else if (offsets > 0)
+        findings.problem({
+          path,
+          what: `${place} has no log any more, and its offsets below ${offsets} had been synced`,
+        })
+      else findings.note({ path, what: `${place} has no log yet` })
     }
   }
 }

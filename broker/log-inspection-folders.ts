@@ -37,7 +37,7 @@ export async function findLogFolders(files: Files, directory: string): Promise<L
   const partitions: PartitionFolder[] = []
   for (const name of [...names].sort()) {
     if (!PARTITION.test(name)) continue
-    const folder = folderOf(`${directory}/${name}`, await listFolder(files, `${directory}/${name}`))
+    const folder = folderOf(`${directory}/${name}`, await listPartition(files, `${directory}/${name}`))
     if (folder !== undefined) partitions.push(folder)
   }
   if (partitions.length > 0 || (await isDataDirectory(files, directory)))
@@ -62,15 +62,20 @@ function folderOf(directory: string, names: readonly string[]): PartitionFolder 
 }
 
 async function isDataDirectory(files: Files, directory: string): Promise<boolean> {
-  const names = await listFolder(files, directory)
+  const names = await listUnless(files, directory, ['ENOTDIR', 'EACCES'])
   return MARKS.some(mark => names.includes(mark))
 }
 
-async function listFolder(files: Files, directory: string): Promise<readonly string[]> {
+/** One that may not be read is an error: what nobody has looked at is not to be called good. */
+function listPartition(files: Files, directory: string): Promise<readonly string[]> {
+  return listUnless(files, directory, ['ENOTDIR'])
+}
+
+async function listUnless(files: Files, directory: string, passed: readonly string[]): Promise<readonly string[]> {
   try {
     return await files.list(directory)
   } catch (error) {
-    if (errorCode(error) === 'ENOTDIR' || errorCode(error) === 'EACCES') return []
+    if (passed.includes(errorCode(error))) return []
     throw error
   }
 }

@@ -1,15 +1,19 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { nodeFiles, randomInt, SeededRandom } from '../../base/index.ts'
+import { FaultyFiles } from '../../base/faulty-files.ts'
+import { type Files, ManualClock, nodeFiles, randomInt, SeededRandom } from '../../base/index.ts'
+import { MemoryFiles } from '../../base/memory-files.ts'
 import { verifyLog } from '../../broker/log-inspection.ts'
 import { dumpPartition } from '../../broker/log-inspection-dump.ts'
 import { findLogFolders } from '../../broker/log-inspection-folders.ts'
 import { dumpJson } from '../../cli/dump-text.ts'
+import { lines, write } from '../support/broker-drivers.ts'
+import { openAsNewProcess } from '../support/embedded.ts'
 import { golden } from '../support/golden.ts'
 import { alter, emptyDisk, FOLDER, goldenLog, ownLog } from '../support/inspected-log.ts'
 
-const verify = async (files = nodeFiles, directory = FOLDER) =>
+const verify = async (files: Files = nodeFiles, directory = FOLDER) =>
   (await verifyLog(files, await findLogFolders(files, directory))).findings
 
 const folders = golden === undefined ? [] : partitionFolders()
@@ -164,5 +168,46 @@ describe('log verify', () => {
   test('a folder without a log is said to be none', async () => {
     const files = await emptyDisk()
     await expect(findLogFolders(files, FOLDER)).rejects.toMatchObject({ code: 'NO_LOG' })
+  })
+})
+
+describe('log verify of a data directory', () => {
+  async function twoTopics(): Promise<MemoryFiles> {
+    const files = new MemoryFiles(new SeededRandom(3))
+    const broker = await openAsNewProcess({ files, clock: new ManualClock() })
+    for (const name of ['full', 'new']) await broker.ensureTopic({ name, configs: {} })
+    await write(broker, 'full', 0, lines('a', 'b'))
+    await broker.close()
+    return files
+  }
+
+  test('finds nothing wrong where a topic has no records yet', async () => {
+    expect((await verify(await twoTopics(), '/data')).problems).toEqual([])
+  })
+
+  test('misses the folder of a partition that is listed, unless it is on its way out', async () => {
+    const files = await twoTopics()
+    const leaving = `/data/new-0.${'0'.repeat(32)}-delete`
+    await files.rename('/data/new-0', leaving)
+    expect((await verify(files, '/data')).problems).toEqual([])
+    await files.removeTree(leaving)
+    expect((await verify(files, '/data')).problems.map(({ what }) => what)).toEqual([
+      'the folder of new-0 is gone, with its records; no worker starts without it',
+    ])
+  })
+
+  test('misses the log of a partition that had records', async () => {
+    const files = await twoTopics()
+    for (const name of await files.list('/data/full-0'))
+      if (name.endsWith('.log')) await files.unlink(`/data/full-0/${name}`)
+    expect((await verify(files, '/data')).problems.map(({ what }) => what)).toEqual([
+      'full-0 has no log any more, and its offsets below 3 had been synced',
+    ])
+  })
+
+  test('does not call good what it may not look at', async () => {
+    const files = new FaultyFiles(await twoTopics())
+    files.fail({ call: 'list', error: 'EACCES', path: path => path === '/data/full-0' })
+    await expect(verify(files, '/data')).rejects.toMatchObject({ code: 'EACCES' })
   })
 })
