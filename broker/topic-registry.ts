@@ -58,3 +58,8 @@ function isEntry({ id, partitions, configs }: TopicEntry): boolean {
     Object.values(configs).every(value => typeof value === 'string')
   )
 }
+
+export function sameConfigs(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(a)
+  return names.length === Object.keys(b).length && names.every(name => a[name] === b[name])
+}

@@ -11,7 +11,7 @@ import { outOfRange } from './reader.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
 import { finishDeletions, removeFolders, renameFolders } from './topic-deletion.ts'
 import { checkTopicName } from './topic-name.ts'
-import { findTopics, readTopics, type TopicEntry, writeTopics } from './topic-registry.ts'
+import { findTopics, readTopics, sameConfigs, type TopicEntry, writeTopics } from './topic-registry.ts'
 import type { DurableEnds } from './transaction-log.ts'
 
 export interface TopicStoreParts {
@@ -112,6 +112,8 @@ export class TopicStore {
     return this.#change(async () => {
       await this.#check(spec, options)
       if (!this.#topics.has(spec.name)) {
+        // Folders of an earlier one whose deletion failed half way are not to become this one's.
+        await this.#finishDeletions((await readTopics(this.#parts.files, this.#registryPath)) ?? new Map())
         await forget()
         await this.#forgetLogStarts(spec.name)
       }
@@ -391,9 +393,4 @@ function unknownTopic(name: string): KtsError {
 
 export function describeTopic({ name, internal, entry }: Topic): TopicDescription {
   return { name, internal, ...entry }
-}
-
-function sameConfigs(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  const names = Object.keys(a)
-  return names.length === Object.keys(b).length && names.every(name => a[name] === b[name])
 }

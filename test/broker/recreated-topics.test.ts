@@ -72,3 +72,23 @@ async function write(broker: Broker, values: readonly string[]): Promise<void> {
   transaction.offsets(TOOL, [{ topic: 't', partition: 0, offset: values.length, metadata: '' }])
   await transaction.commit()
 }
+
+test('a topic whose deletion failed half way is gone before another takes its name, which then stays', async () => {
+  for (const nth of [1, 2, 3]) {
+    const clock = new ManualClock()
+    const disk = new MemoryFiles(new SeededRandom(nth), { clock })
+    const files = new FaultyFiles(disk)
+    const first = await openAsNewProcess({ files, clock })
+    await first.ensureTopic({ ...TOPIC, partitions: 3 })
+    await write(first, ['a', 'b', 'c'])
+    files.fail({ call: 'rename', nth, path: path => path.endsWith('-delete'), error: 'EIO' })
+    await expect(first.deleteTopic('t')).rejects.toMatchObject({ code: 'EIO' })
+    await first.ensureTopic({ ...TOPIC, partitions: 3 })
+    const left = valuesOf(await readAll(first, 't', 0))
+    // The first folder decides.
+    expect(left, `rename ${nth}`).toEqual(nth === 1 ? ['a', 'b', 'c'] : [])
+    await write(first, ['1'])
+    const second = await openAsNewProcess({ files: disk.powerCut(), clock })
+    expect(valuesOf(await readAll(second, 't', 0)), `rename ${nth}`).toEqual([...left, '1'])
+  }
+})
