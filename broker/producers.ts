@@ -252,6 +252,8 @@ export class Producers {
   /** Puts back what `get` answered before something that did not come about. */
   restore(id: number, state: ProducerState | undefined, decision: Outcome | undefined): void {
     if (decision !== undefined) this.#decided.set(id, decision)
+    // What was decided meanwhile was about a transaction that is not there.
+    else if (state === undefined || state.openFrom < 0) this.#decided.delete(id)
     if (state !== undefined) {
       this.#set(state)
       return

@@ -35,3 +35,27 @@ test('a sync that fails for want of room is never tried again as a success', asy
   await expect(partition.sync()).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
   expect(partition.highWatermark).toBe(0)
 })
+
+test('what was decided of a transaction whose first append is taken back does not meet the next one', async () => {
+  const faulty = new FaultyFiles(await disk(1))
+  const settings = { ...SETTINGS, maxMessageBytes: 400 }
+  const partition = await openPartition('/d/log-0', { files: faulty, settings })
+  const before = faulty.count('write')
+  let go = () => {}
+  const until = new Promise<void>(resolve => (go = resolve))
+  faulty.fail({ call: 'write', nth: 2, error: 'ENOSPC', until })
+  const records = ['a', 'b'].map(letter => packRecords([{ value: letter.repeat(300) }]))
+  const refused = partition.append(records, { producer: { id: 7, epoch: 0 } })
+  while (faulty.count('write') < before + 2) await new Promise<void>(resolve => setImmediate(resolve))
+  const aborted = partition.endTransaction({ id: 7, epoch: 1 }, 'abort')
+  go()
+  await expect(refused).rejects.toMatchObject({ code: 'DISK_FULL' })
+  await aborted
+  await partition.append(batch('kept'), { producer: { id: 7, epoch: 1 } })
+  await partition.sync()
+  expect(partition.lastStableOffset).toBe(0)
+  await partition.endTransaction({ id: 7, epoch: 2 }, 'commit')
+  await partition.sync()
+  expect((await partition.read(0, 1000, 'read_committed')).batches).toHaveLength(1)
+  await partition.close()
+})
