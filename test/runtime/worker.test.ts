@@ -52,6 +52,16 @@ test('every record of a source reaches the sink once and in order, and the worke
   expect([lag, state]).toEqual([0, 'FINISHED'])
 })
 
+test('what retention deleted before its delivery is an event of the sink', async () => {
+  const sink = collectingSink()
+  const worker = await start([], [sinkConfig(sink.connector, ['numbers'])])
+  await broker.ensureTopic({ name: 'numbers', configs: {} })
+  expect((await counters(worker, 'collecting')).events).toEqual({})
+  const { partition } = broker
+  broker.partition = async (...place) => ({ ...(await partition.apply(broker, place)), unconsumedDeleted: 7 })
+  expect((await counters(worker, 'collecting')).events).toEqual({ 'deleted by retention before delivery': 7 })
+})
+
 test('committed is told only what is in the log', async () => {
   const source = countingSource('numbers', 500, 7)
   source.beforePoll = async () => {
