@@ -243,7 +243,11 @@ export function outOfRange(topic: string, partition: number, offset: number, sta
     offset < start
       ? `records ${offset} to ${start - 1} are no longer in the log, which begins at ${start}`
       : `the log ends at ${end}, before this position`
-  return new KtsError('OFFSET_OUT_OF_RANGE', `${place}: ${what}; reset the position of the group to go on`, {
-    details: { topic, partition, offset, logStartOffset: start, highWatermark: end },
-  })
+  return new KtsError(
+    'OFFSET_OUT_OF_RANGE',
+    `${place}: ${what}; nothing moves a group yet: under another name a sink begins by auto.offset.reset`,
+    {
+      details: { topic, partition, offset, logStartOffset: start, highWatermark: end },
+    },
+  )
 }

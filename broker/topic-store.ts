@@ -7,7 +7,6 @@ import { Partition } from './partition.ts'
 import { inParallel } from './in-parallel.ts'
 import type { EnsureOptions, TopicDescription, TopicSpec } from './port.ts'
 import type { ReadAhead } from './read-ahead.ts'
-import { outOfRange } from './reader.ts'
 import { parseTopicConfigs, type TopicSettings } from './topic-configs.ts'
 import { finishDeletions, removeFolders, renameFolders } from './topic-deletion.ts'
 import { checkTopicName } from './topic-name.ts'
@@ -155,7 +154,10 @@ export class TopicStore {
       const start = offset === -1 ? log.highWatermark : offset
       const raised = Math.max(start, log.logStartOffset)
       if (start > log.highWatermark || start < 0)
-        throw outOfRange(topic, partition, start, log.logStartOffset, log.highWatermark)
+        throw new KtsError(
+          'OFFSET_OUT_OF_RANGE',
+          `${partitionKey(topic, partition)}: expected an offset up to ${log.highWatermark}, the end of the log, got ${start}; nothing was deleted`,
+        )
       // Durable first: what somebody was told is gone does not come back.
       await this.#writeLogStarts(new Map([[partitionKey(topic, partition), raised]]))
       await log.raiseStart(raised)
