@@ -1,5 +1,5 @@
 import type { Broker, TopicDescription, TopicSpec } from '../broker/index.ts'
-import { type Converter, KtsError } from './api/index.ts'
+import { type Converter, KtsError, type Logger, silentLogger } from './api/index.ts'
 import type { SourceConfig, WorkerConfig } from './config/types.ts'
 import { converterNamed } from './converters/index.ts'
 
@@ -7,6 +7,13 @@ import { converterNamed } from './converters/index.ts'
 export interface TopicConverters {
   readonly key: Converter
   readonly value: Converter
+}
+
+interface TopicsOptions {
+  /** The configuration may change topics so that records are deleted. */
+  readonly allowDestructive?: boolean | undefined
+  /** Default: says nothing. */
+  readonly log?: Logger | undefined
 }
 
 interface ConverterOptions {
@@ -23,14 +30,15 @@ export class Topics {
   readonly #broker: Broker
   readonly #config: WorkerConfig
   readonly #allowDestructive: boolean
+  readonly #log: Logger
   readonly #known = new Map<string, TopicDescription>()
   readonly #creating = new Map<string, Promise<TopicDescription>>()
 
-  /** `allowDestructive`: the configuration may change topics so that records are deleted. */
-  constructor(broker: Broker, config: WorkerConfig, options: { readonly allowDestructive?: boolean | undefined } = {}) {
+  constructor(broker: Broker, config: WorkerConfig, options: TopicsOptions = {}) {
     this.#broker = broker
     this.#config = config
     this.#allowDestructive = options.allowDestructive ?? false
+    this.#log = options.log ?? silentLogger
   }
 
   /**
@@ -50,7 +58,15 @@ export class Topics {
       }
     }
     if (destructive.length > 0) throw allOf(destructive)
-    for (const [name, source] of configured) await this.#ensure(name, source)
+    for (const [name, source] of configured) {
+      const { partitions } = await this.#ensure(name, source)
+      const declared = this.#config.topics.find(t => t.name === name)?.values.partitions
+      if (declared !== undefined && declared < partitions)
+        this.#log.warn(
+          { topic: name, partitions, declared },
+          'the topic keeps its partitions: there can never be fewer',
+        )
+    }
   }
 
   /** What was deleted since the start is created again, as the configuration has it. For a task that starts anew. */

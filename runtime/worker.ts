@@ -32,7 +32,7 @@ export class Worker {
 
   /** Creates the configured topics, tells the broker what its sinks still need, and starts every connector. */
   static async start(config: WorkerConfig, environment: Environment): Promise<Worker> {
-    const topics = new Topics(environment.broker, config, { allowDestructive: environment.allowDestructive })
+    const topics = new Topics(environment.broker, config, environment)
     // Before anything else could delete: what a sink has not committed stays.
     await environment.broker.holdFor(config.sinks.map(consumerOf))
     await topics.createConfigured()

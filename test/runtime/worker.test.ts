@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { KtsError, nodeFiles, SeededRandom, silentLogger, systemClock } from '../../base/index.ts'
 import { RecordError } from '../../runtime/api/index.ts'
-import type { SinkConfig, SourceConfig } from '../../runtime/config/types.ts'
+import type { SinkConfig, SourceConfig, TopicConfig } from '../../runtime/config/types.ts'
 import { Worker } from '../../runtime/worker.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
+import { recordingLogger } from '../support/recording-logger.ts'
 import { collectingSink, countingSource, testTransform } from '../support/runtime-connectors.ts'
 import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
 
@@ -87,6 +88,18 @@ test('a topic that is deleted while its source writes is created again, and the 
   await worker.finished
   expect((await counters(worker, 'counting')).tasks[0]).toMatchObject({ state: 'FINISHED', restarts: 1 })
   expect((await values('numbers')).at(-1)).toBe('299')
+})
+
+test('a topic that has more partitions than its file says keeps them, and the log says so', async () => {
+  await broker.ensureTopic({ name: 'wide', partitions: 3, configs: {} })
+  const log = recordingLogger()
+  const values = { partitions: 2 } as TopicConfig['values']
+  const topics = [{ name: 'wide', values, configs: {}, place: { file: '/test.yaml', line: 1, column: 1 } }]
+  const config = { ...workerConfig([], []), topics }
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log }
+  workers.push(await Worker.start(config, environment))
+  expect((await broker.topic('wide'))?.partitions).toBe(3)
+  expect(log.lines).toMatchObject([{ level: 'warn', fields: { topic: 'wide', partitions: 3, declared: 2 } }])
 })
 
 test('a start that would delete records names every topic, and changes none', async () => {
