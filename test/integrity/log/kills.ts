@@ -87,7 +87,9 @@ export class KillRig {
     const clock = new ManualClock(order.now + 50_000)
     try {
       const { directory, seed } = order
-      const broker = await openLog({ files: nodeFiles, directory, clock, name: `audit ${this.#lives}`, seed })
+      const name = `audit ${this.#lives}`
+      // Not the child's seed: topics that it was killed before it made would get ids that others have.
+      const broker = await openLog({ files: nodeFiles, directory, clock, name, seed: ~seed })
       await ensureTopics(broker, GZIP_TOPICS)
       const problems = await audit(broker, this.ledger, GZIP_TOPICS)
       const digests = new Map<string, string[]>()
