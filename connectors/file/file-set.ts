@@ -16,6 +16,8 @@ import { type Attached, keyOf, type Reading, TailedFile } from './tailed-file.ts
 
 /** A file that is gone may come back (a remount, a restore), so its position outlives it for so long. */
 const FORGET_AFTER_MS = 3_600_000
+/** So long a lost file is looked for under rotated names. */
+const SEEK_LOST_MS = 60_000
 /** What log rotation puts behind a name: `.1`, `-20261120`, `.2026-11-20-16`. */
 const ROTATION_SUFFIX = /^[.\-_]\d[\d\-_.T:]*$/
 /** There is no file under the name (any more): nothing, or a directory, a FIFO or a link in a circle. */
@@ -142,9 +144,8 @@ export class FileSet {
 
   /** A file could not be opened: gone, which the next look sorts out, or forbidden. Throws anything else. */
   unopened(file: TailedFile, error: unknown): void {
-    const code = errorCode(error)
-    if (GONE.has(code)) return
-    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    if (GONE.has(errorCode(error))) return
+    if (errorCode(error) !== 'EACCES' && errorCode(error) !== 'EPERM') throw error
     const path = file.currentPath ?? file.path
     this.#sayUnreadable(path, error)
   }
@@ -178,8 +179,11 @@ export class FileSet {
       if (isIt(here)) return here
     }
     const elsewhere = keys.get(file.key)
-    if (elsewhere !== undefined || file.lostAt !== undefined) return elsewhere
-    return (await this.#neighbours(file.path, listing)).find(isIt)
+    if (elsewhere !== undefined) return elsewhere
+    if (file.lostAt === undefined) return (await this.#neighbours(file.path, listing)).find(isIt)
+    // A rename while the directory was listed hides a file for a moment. Later its inode may be any other file's.
+    if (this.#parts.clock.monotonic() - file.lostAt >= SEEK_LOST_MS) return undefined
+    return (await this.#siblings(file.path, listing)).find(isIt)
   }
 
   #setRotated(file: TailedFile, mtimeMs: number): void {
@@ -282,6 +286,8 @@ export class FileSet {
   async #admit(found: FoundFile, rotatedFrom?: string): Promise<void> {
     const { clock, random, reading } = this.#parts
     try {
+      const lost = [...this.#files].find(file => file.lostAt !== undefined && file.key === keyOf(found.stat))
+      if (lost !== undefined && (await this.#attach(lost, found.path)) === 'same') return this.#revive(lost)
       const original = await this.#copies.originalOf(found, this.#byPath)
       if (original === 'undecided') return
       if (original !== undefined && original.lostAt === undefined) return

@@ -123,6 +123,43 @@ describe('rotation', () => {
     expect([...tail.lines].sort()).toEqual([...block(0, 10), ...block(20, 10)].sort())
   })
 
+  it('by shifting names while the folder is listed: what the listing missed is neither lost nor read again', async () => {
+    const rotate = async (kept: number, next: number) => {
+      for (let n = kept; n > 0; n--) await files.rename(`${LOG}.${n}`, `${LOG}.${n + 1}`)
+      await files.rename(LOG, `${LOG}.1`)
+      await write.append(LOG, text(block(next, 10)))
+    }
+    let shift = false
+    const moving = new FaultyFiles(files, async (call, path) => {
+      if (call !== 'stat' || path !== `${LOG}.2` || !shift) return
+      shift = false
+      await rotate(3, 80)
+    })
+    await write.append(LOG, text(block(0, 10)))
+    const tail = new Tail({ paths: ['/logs/*.log'] }, { files: moving, clock })
+    await tail.start()
+    await tail.drain()
+    for (const kept of [0, 1, 2]) {
+      await clock.advance(1000)
+      await rotate(kept, 20 * (kept + 1))
+      await tail.drain()
+    }
+    await restart(tail, async () => {
+      shift = true
+    })
+    await tail.drain()
+    // Its writer had not yet heard of the rotation.
+    await write.append(`${LOG}.3`, text(block(30, 5)))
+    for (const again of [false, true]) {
+      if (again) await restart(tail, async () => {})
+      await tail.drain()
+      await clock.advance(6000)
+      await tail.drain()
+      const expected = [...[0, 20, 40, 60, 80].flatMap(from => block(from, 10)), ...block(30, 5)]
+      expect([...tail.lines].sort()).toEqual(expected.sort())
+    }
+  })
+
   it('by copytruncate under a glob that matches the copy repeats nothing', async () => {
     await write.append(LOG, text(block(0, 50)))
     const tail = await tailing({ paths: [`${LOG}*`] })
