@@ -1,6 +1,6 @@
 import { type Files, type ManualClock, SeededRandom, silentLogger } from '../../base/index.ts'
 import { Cleaner, type CleanerParts } from '../../broker/cleaner.ts'
-import { FileCache } from '../../broker/file-cache.ts'
+import type { FileCache } from '../../broker/file-cache.ts'
 import type { Partition } from '../../broker/partition.ts'
 import { parseTopicConfigs } from '../../broker/topic-configs.ts'
 import type { Topic } from '../../broker/topic-store.ts'
