@@ -55,8 +55,7 @@ export class GroupOffsets implements StateView {
   /** The highest position that any group has in a partition. */
   highest(topic: string, partition: number): number {
     let highest = 0
-    for (const group of this.#groups.keys())
-      highest = Math.max(highest, this.offset(group, topic, partition) ?? 0)
+    for (const group of this.#groups.keys()) highest = Math.max(highest, this.offset(group, topic, partition) ?? 0)
     return highest
   }
 }

@@ -27,14 +27,17 @@ test.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)('%s: a bomb is refused wit
   await expect(codec.decompress(bomb, 1 << 20)).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' })
 })
 
-test.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)('%s: bytes that are not its format are named corrupt', async name => {
-  const codec = await loadCodec(name)
-  await expect(codec.decompress(Buffer.from('not compressed at all'), 1 << 20)).rejects.toMatchObject({
-    code: 'CORRUPT_MESSAGE',
-  })
-  const half = (await codec.compress(Buffer.alloc(100_000, 'abc'))).subarray(0, 20)
-  await expect(codec.decompress(half, 1 << 20)).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' })
-})
+test.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  '%s: bytes that are not its format are named corrupt',
+  async name => {
+    const codec = await loadCodec(name)
+    await expect(codec.decompress(Buffer.from('not compressed at all'), 1 << 20)).rejects.toMatchObject({
+      code: 'CORRUPT_MESSAGE',
+    })
+    const half = (await codec.compress(Buffer.alloc(100_000, 'abc'))).subarray(0, 20)
+    await expect(codec.decompress(half, 1 << 20)).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' })
+  },
+)
 
 test('gzip output is a plain gzip member', async () => {
   const codec = await loadCodec('gzip')
