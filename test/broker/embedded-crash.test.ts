@@ -49,14 +49,15 @@ async function runUntil(seed: number, at: number) {
 describe('a power cut', () => {
   test('takes nothing that was put into folders of a process that was killed before it had synced them', async () => {
     const clock = new ManualClock()
-    for (const made of ['/data', '/data/meta', '/data/meta/state']) {
-      const disk = new MemoryFiles(new SeededRandom(3), { clock })
+    for (let seed = 1; seed <= 12; seed++) {
+      const made = ['/data', '/data/meta', '/data/meta/state'][seed % 3]!
+      const disk = new MemoryFiles(new SeededRandom(seed), { clock })
       await disk.mkdir(made)
       const broker = await openAsNewProcess({ files: disk, clock })
       await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
       await script(broker, () => {})
       const after = await openAsNewProcess({ files: disk.powerCut(), clock })
-      expect(valuesOf(await readAll(after, 't', 0)), made).toEqual(['1', '2', '3'])
+      expect(valuesOf(await readAll(after, 't', 0)), `${made}, seed ${seed}`).toEqual(['1', '2', '3'])
       await after.close()
     }
   })
