@@ -16,10 +16,7 @@ import { CompactionReader } from './compaction-reader.ts'
 import { CompactionTransactions } from './compaction-transactions.ts'
 import type { FileCache } from './file-cache.ts'
 import type { AbortedTransaction } from './producers.ts'
-import type { Segment } from './segment.ts'
-
-/** Offsets in a segment are relative to its base, in 31 bits. */
-const RELATIVE_OFFSET_MAX = 0x7fffffff
+import { RELATIVE_OFFSET_MAX, type Segment } from './segment.ts'
 
 /** One pass over the old segments of one partition. Times in milliseconds since the epoch. */
 export interface CompactionPlan {

@@ -16,12 +16,10 @@ import { createSegment, discardSegment, removeSegmentFiles } from './partition-d
 import type { PartitionSettings } from './partition-settings.ts'
 import { writeSnapshot } from './producer-snapshot.ts'
 import type { AbortedTransaction, Outcome, Producer, ProducerState, Producers } from './producers.ts'
-import type { Segment, SegmentMark } from './segment.ts'
+import { RELATIVE_OFFSET_MAX, type Segment, type SegmentMark } from './segment.ts'
 
 /** Larger batches cost memory in every reader and gain nothing. */
 const BATCH_BYTES_MAX = 1 << 20
-/** Offsets are stored relative to a segment's base in 31 bits. */
-const RELATIVE_OFFSET_MAX = 0x7fffffff
 /** Partitions that encode at once: each needs two buffers, whatever the number of partitions. */
 const WRITING_MAX = 4
 

@@ -11,7 +11,7 @@ import {
 import { findNextBatch, type ScanPlace, scanBatches } from './batch-scan.ts'
 import type { FileCache } from './file-cache.ts'
 import { OFFSET_ENTRY_BYTES, type OffsetEntry } from './offset-index.ts'
-import { type Hole, offsetName, Segment } from './segment.ts'
+import { type Hole, offsetName, RELATIVE_OFFSET_MAX, Segment } from './segment.ts'
 import { timeHolds } from './segment-reader.ts'
 import { TIME_ENTRY_BYTES, type TimeEntry } from './time-index.ts'
 
@@ -185,6 +185,8 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
   let timeIsCut = false
   const takeNote = async (bytes: Buffer, at: number, position: number) => {
     const lastOffset = batchLastOffset(bytes, at)
+    // No writer puts such an offset into this segment: its base offset, outside the checksum, was altered.
+    if (lastOffset - segment.baseOffset > RELATIVE_OFFSET_MAX) return false
     const maxTimestamp = batchMaxTimestamp(bytes, at)
     const size = batchSize(bytes, at)
     if (lastOffset <= indexedTo && maxTimestamp > (start?.largest?.timestamp ?? maxTimestamp)) timeIsCut = true
@@ -273,7 +275,8 @@ async function lastOffsetLost(segment: Segment, plan: SegmentPlan, place: ScanPl
   if (Number.isFinite(plan.offsetEnd)) return plan.offsetEnd - 1
   const header = Buffer.alloc(BATCH_HEADER_BYTES)
   const whole = (await segment.store.read(header, 0, header.length, place.position)) === header.length
-  const claimed = whole && batchIsSane(header, 0) ? batchLastOffset(header, 0) : place.nextOffset
+  let claimed = whole && batchIsSane(header, 0) ? batchLastOffset(header, 0) : place.nextOffset
+  if (claimed - segment.baseOffset > RELATIVE_OFFSET_MAX) claimed += place.nextOffset - batchBaseOffset(header, 0)
   const synced = Number.isFinite(plan.syncedOffset) ? plan.syncedOffset - 1 : -1
   return Math.max(claimed, place.nextOffset, synced)
 }

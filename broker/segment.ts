@@ -5,6 +5,9 @@ import { OffsetIndex } from './offset-index.ts'
 import { Store } from './store.ts'
 import { type TimeEntry, TimeIndex } from './time-index.ts'
 
+/** Offsets in a segment are relative to its base, in 31 bits. */
+export const RELATIVE_OFFSET_MAX = 0x7fffffff
+
 /** Bytes that do not hold the batches they should. Served to nobody; readers are told the range. */
 export interface Hole {
   /** Bytes [position, end) of the log file. */
