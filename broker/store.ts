@@ -12,7 +12,12 @@ export class Store {
   readonly path: string
   readonly #cache: FileCache
   #size: number
-  #writes = 0
+  /** Writes begun, those that ended, and as many of these as a sync has covered. */
+  #begun = 0
+  #ended = 0
+  #synced = 0
+  /** Syncs under way. */
+  #syncing = 0
   #unsynced: Promise<FileLease> | undefined
 
   constructor(path: string, cache: FileCache, size: number) {
@@ -28,10 +33,7 @@ export class Store {
 
   /** Writes behind the last append. After a rejection the file may hold a part of it: `truncate` to the old size. */
   async append(buffers: readonly Uint8Array[], bytes: number): Promise<void> {
-    // Counted first: a sync that ends in between must not let the handle go.
-    this.#writes++
-    const file = await this.#writable()
-    await file.write(buffers, this.#size)
+    await this.#write(file => file.write(buffers, this.#size))
     this.#size += bytes
   }
 
@@ -41,12 +43,10 @@ export class Store {
    */
   async writeAgain(position: number): Promise<void> {
     const bytes = Buffer.allocUnsafe(Math.min(this.#size - position, AGAIN_BYTES))
-    const file = await this.#writable()
     for (let at = position; at < this.#size; ) {
       const length = await this.read(bytes, 0, Math.min(bytes.length, this.#size - at), at)
       if (length === 0) return
-      this.#writes++
-      await file.write([bytes.subarray(0, length)], at)
+      await this.#write(file => file.write([bytes.subarray(0, length)], at))
       at += length
     }
   }
@@ -75,16 +75,21 @@ export class Store {
 
   /** fdatasync of all that was appended before the call. A rejection is final: see FileHandle.datasync. */
   async datasync(): Promise<void> {
-    const writes = this.#writes
-    const file = await this.#writable()
-    await file.datasync()
-    if (writes === this.#writes) await this.#release()
+    // A write that is under way now may end before the sync does without being covered by it.
+    const ended = this.#ended
+    this.#syncing++
+    try {
+      const file = await this.#writable()
+      await file.datasync()
+    } finally {
+      this.#syncing--
+    }
+    this.#synced = Math.max(this.#synced, ended)
+    if (this.#synced === this.#begun && this.#syncing === 0) await this.#release()
   }
 
   async truncate(size: number): Promise<void> {
-    this.#writes++
-    const file = await this.#writable()
-    await file.truncate(size)
+    await this.#write(file => file.truncate(size))
     this.#size = size
   }
 
@@ -94,13 +99,24 @@ export class Store {
     await this.#cache.forget(this.path)
   }
 
+  /** Counted first: a sync that ends in between must not let the handle go. */
+  async #write(write: (file: FileHandle) => Promise<void>): Promise<void> {
+    this.#begun++
+    try {
+      await write(await this.#writable())
+    } finally {
+      this.#ended++
+    }
+  }
+
   async #writable(): Promise<FileHandle> {
     this.#unsynced ??= this.#cache.lease(this.path, 'write')
+    const unsynced = this.#unsynced
     try {
-      return (await this.#unsynced).file
+      return (await unsynced).file
     } catch (error) {
       // Out of descriptors, perhaps: the next call may do better.
-      this.#unsynced = undefined
+      if (this.#unsynced === unsynced) this.#unsynced = undefined
       throw error
     }
   }
