@@ -18,6 +18,8 @@ export class Store {
   #synced = 0
   /** Syncs under way. */
   #syncing = 0
+  /** The last sync; once one has failed it stays rejected. */
+  #lastSync: Promise<void> = Promise.resolve()
   #unsynced: Promise<FileLease> | undefined
 
   constructor(path: string, cache: FileCache, size: number) {
@@ -73,14 +75,19 @@ export class Store {
     }
   }
 
-  /** fdatasync of all that was appended before the call. A rejection is final: see FileHandle.datasync. */
+  /**
+   * fdatasync of all that was appended before the call. A rejection is final: see FileHandle.datasync. One at a time, and
+   * none behind one that failed: it would succeed, though the bytes that both were to cover are lost.
+   */
   async datasync(): Promise<void> {
     // A write that is under way now may end before the sync does without being covered by it.
     const ended = this.#ended
     this.#syncing++
     try {
       const file = await this.#writable()
-      await file.datasync()
+      const sync = this.#lastSync.then(() => file.datasync())
+      this.#lastSync = sync
+      await sync
     } finally {
       this.#syncing--
     }

@@ -59,3 +59,13 @@ test('of two syncs at a time the one that ends last lets the file go', async () 
   await late
   expect(files.count('close')).toBe(1)
 })
+
+test('behind a sync that failed every other one fails too, those that came beside it as well', async () => {
+  const { files, store, append } = await openStore()
+  await append('a')
+  files.fail({ call: 'datasync', error: 'EIO' })
+  const outcomes = await Promise.allSettled([store.datasync(), store.datasync()])
+  expect(outcomes.map(outcome => outcome.status)).toEqual(['rejected', 'rejected'])
+  await expect(store.datasync()).rejects.toMatchObject({ code: 'EIO' })
+  expect(files.count('datasync')).toBe(1)
+})
