@@ -1,9 +1,10 @@
 import { type Clock, type Files, KtsError, type Logger, type Random, randomId } from '../base/index.ts'
 import { checkDestructive } from './destructive-change.ts'
 import type { FileCache } from './file-cache.ts'
-import { isPartitionOf, type PartitionId, partitionKey } from './group-members.ts'
+import { type PartitionId, partitionKey } from './group-members.ts'
 import { inParallel } from './in-parallel.ts'
-import { type PartitionOffset, readOffsetCheckpoint, writeOffsetCheckpoint } from './offset-checkpoint.ts'
+import { LogStarts } from './log-starts.ts'
+import type { PartitionOffset } from './offset-checkpoint.ts'
 import { Partition } from './partition.ts'
 import type { EnsureOptions, TopicDescription, TopicSpec } from './port.ts'
 import type { ReadAhead } from './read-ahead.ts'
@@ -45,9 +46,8 @@ export interface Topic {
 export class TopicStore {
   readonly #parts: TopicStoreParts
   readonly #topics = new Map<string, Topic>()
-  /** By partition key, where records below were deleted on request. */
-  #logStarts = new Map<string, number>()
-  #logStartsWritten = '[]'
+  /** Set first of all. */
+  #logStarts!: LogStarts
   /** While topics are opened: what the transaction log knows of them. */
   #durableEnd: DurableEnds | undefined
   /** Changes come one at a time: each writes the list of topics as a whole. */
@@ -165,7 +165,7 @@ export class TopicStore {
     })
   }
 
-  /** Kafka's log-start-offset-checkpoint: where partitions begin within a segment. */
+  /** Writes down where partitions begin within a segment. */
   writeLogStarts(): Promise<void> {
     return this.#change(() => this.#writeLogStarts(new Map()))
   }
@@ -185,8 +185,7 @@ export class TopicStore {
 
   async #open(): Promise<void> {
     const { files, directory, logger, internal, first } = this.#parts
-    this.#logStarts = new Map(await readOffsetCheckpoint(files, this.#logStartsPath))
-    if (this.#logStarts.size > 0) this.#logStartsWritten = 'as found'
+    this.#logStarts = await LogStarts.open(files, directory, logger)
     const known = await readTopics(files, this.#registryPath)
     const entries = known ?? (await findTopics(files, directory))
     await this.#finishDeletions(entries)
@@ -239,14 +238,11 @@ export class TopicStore {
         if (offset > log.segments()[0]!.baseOffset) starts.push({ topic: name, partition: log.partition, offset })
       }
     }
-    const text = JSON.stringify(starts)
-    if (text === this.#logStartsWritten) return
-    await writeOffsetCheckpoint(this.#parts.files, this.#logStartsPath, starts)
-    this.#logStartsWritten = text
+    await this.#logStarts.write(starts)
   }
 
   async #forgetLogStarts(gone: string): Promise<void> {
-    for (const key of [...this.#logStarts.keys()]) if (isPartitionOf(key, gone)) this.#logStarts.delete(key)
+    this.#logStarts.forget(gone)
     await this.#writeLogStarts(new Map())
   }
 
@@ -347,7 +343,7 @@ export class TopicStore {
       acknowledgedEnd: this.#durableEnd && (this.#durableEnd(entry.id, id.partition) ?? 0),
       clean,
       checkCrcs,
-      startOffset: this.#logStarts.get(partitionKey(id.topic, id.partition)),
+      startOffset: this.#logStarts.get(id.topic, id.partition),
     })
   }
 
@@ -367,10 +363,6 @@ export class TopicStore {
 
   #folder({ topic, partition }: PartitionId): string {
     return `${this.#parts.directory}/${partitionKey(topic, partition)}`
-  }
-
-  get #logStartsPath(): string {
-    return `${this.#parts.directory}/log-start-offset-checkpoint`
   }
 
   get #registryPath(): string {

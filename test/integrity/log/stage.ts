@@ -28,6 +28,8 @@ export interface Shown {
   readonly positions: ReadonlyMap<string, string>
   /** Offset that a new record got, by place. */
   readonly appendedAt: ReadonlyMap<string, number>
+  /** Where the log begins, by place. */
+  readonly starts: ReadonlyMap<string, number>
   /** Why it does not open. */
   readonly refused: KtsError | undefined
   readonly log: readonly LogLine[]
@@ -88,6 +90,7 @@ export async function lookAt(image: Image, now: number): Promise<Shown> {
     named: [] as { place: string; firstOffset: number; lastOffset: number }[],
     positions: new Map<string, string>(),
     appendedAt: new Map<string, number>(),
+    starts: new Map<string, number>(),
     refused: undefined as KtsError | undefined,
     log: log.lines,
   }
@@ -115,12 +118,14 @@ type Salvaged = {
   records: Map<string, string>
   named: { place: string; firstOffset: number; lastOffset: number }[]
   appendedAt: Map<string, number>
+  starts: Map<string, number>
 }
 
 async function salvage(broker: Broker, topic: string, partition: number, shown: Salvaged): Promise<void> {
   const place = `${topic}-${partition}`
   const before = await broker.partition(topic, partition)
   let offset = before.logStartOffset
+  shown.starts.set(place, offset)
   while (offset < before.lastStableOffset) {
     try {
       const { batches } = await broker.read(topic, partition, offset, {
