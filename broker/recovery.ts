@@ -185,8 +185,8 @@ async function walk(segment: Segment, plan: SegmentPlan, start: Start | undefine
   let timeIsCut = false
   const takeNote = async (bytes: Buffer, at: number, position: number) => {
     const lastOffset = batchLastOffset(bytes, at)
-    // No writer puts such an offset into this segment: its base offset, outside the checksum, was altered.
-    if (lastOffset - segment.baseOffset > RELATIVE_OFFSET_MAX) return false
+    // No writer puts such an offset into this segment: the header was altered. Believed, it would reach into the next one.
+    if (lastOffset >= plan.offsetEnd || lastOffset - segment.baseOffset > RELATIVE_OFFSET_MAX) return false
     const maxTimestamp = batchMaxTimestamp(bytes, at)
     const size = batchSize(bytes, at)
     if (lastOffset <= indexedTo && maxTimestamp > (start?.largest?.timestamp ?? maxTimestamp)) timeIsCut = true

@@ -225,3 +225,28 @@ test('a last batch whose offset was altered upwards is named after a clean stop,
     await partition.close()
   }
 })
+
+test('a last batch of a segment that claims offsets of the next one is damage of its own offsets alone', async () => {
+  const settings = { ...SETTINGS, segmentBytes: 200 }
+  for (const clean of [true, false]) {
+    for (let bit = 1; bit < 31; bit++) {
+      const files = new MemoryFiles(new SeededRandom(1))
+      const first = await open(files, { settings })
+      await first.append(lines('a', 'b'))
+      const position = first.sizeBytes
+      await first.append(lines('c', 'd'), { producer: { id: 1, epoch: 0 } })
+      for (const value of ['e', 'f']) await first.append(lines(value))
+      await first.endTransaction({ id: 1, epoch: 1 }, 'commit')
+      for (const value of ['g', 'h']) await first.append(lines(value))
+      await first.close()
+      await change(files, LOG, bytes => {
+        bytes[position + 26 - (bit >> 3)]! ^= 1 << (bit & 7)
+        return bytes
+      })
+      const partition = await open(files, { clean, recoveryPoint: clean ? 9 : 0, settings })
+      const expected = { values: ['a', 'b', 'e', 'f', 'g', 'h'], named: [[2, 3]] }
+      expect(await committed(partition), `bit ${bit}, clean ${clean}`).toEqual(expected)
+      await partition.close()
+    }
+  }
+})
