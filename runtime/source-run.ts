@@ -118,6 +118,8 @@ export function taskContext(
     log,
     signal,
     definesTransactions,
+    // Until the pipeline passes packed JSON.
+    packsJson: () => false,
     saveState,
     report: facts => counters.report(facts),
     count: (event, by) => counters.count(event, by),

@@ -39,6 +39,27 @@ export interface SourceConnector<S extends OptionSpecs = OptionSpecs> {
   open(options: OptionValues<S>, checkpoints: readonly SourceCheckpoint[], context: TaskContext): Promise<SourceTask>
   /** `validate --connect`: rejects with what is missing and how to mend it. */
   check?(options: OptionValues<S>, context: CheckContext): Promise<void>
+  /**
+   * `kts-connect delete`: takes back what the connector made in the system it reads, and answers what it did, a line each.
+   * No task of it runs. Its checkpoints are forgotten afterwards.
+   */
+  cleanUp?(options: OptionValues<S>, request: CleanUpRequest, context: CheckContext): Promise<readonly string[]>
+}
+
+export interface CleanUpRequest {
+  readonly checkpoints: readonly SourceCheckpoint[]
+  /** `--drop-slot`: also what the source system keeps its changes by. */
+  readonly dropSlot: boolean
+}
+
+/**
+ * A request to a running source task: Debezium's signals (`execute-snapshot`, `stop-snapshot`, `pause-snapshot`,
+ * `resume-snapshot`, `log`), from the command line, REST or a signal table.
+ */
+export interface TaskSignal {
+  readonly id: string
+  readonly type: string
+  readonly data: JsonObject
 }
 
 /**
@@ -58,6 +79,15 @@ export interface SourceTask {
    * itself aborted its positions are told, once they are committed.
    */
   committed?(checkpoints: readonly SourceCheckpoint[]): void | Promise<void>
+  /**
+   * May come at any time between `open` and `close`. Answers in a sentence what will be done; rejects with CONFIG_INVALID
+   * for a signal that it does not know or cannot follow.
+   */
+  signal?(signal: TaskSignal): Promise<string>
+  /**
+   * The log is below its disk reserve (true) or has room again (false): until then there are no polls.
+   */
+  paused?(paused: boolean): void
   close(): Promise<void>
 }
 
@@ -156,6 +186,11 @@ export interface TaskContext {
   readonly signal: AbortSignal
   /** `transaction.boundary: connector`: the task's batches say where transactions end. */
   readonly definesTransactions: boolean
+  /**
+   * Sources: true when a topic takes plain JSON and nothing looks into its records, so that the task may pack their JSON
+   * itself (`PackedPart.encoding`). What is packed otherwise is decoded again.
+   */
+  packsJson(topic: string): boolean
   /** Makes state durable at once, before the offsets move (DESIGN 4: the plan of an object before its upload). Sinks only. */
   saveState(progress: readonly SinkProgress[]): Promise<void>
   /** A fact for `status` and the live display, e.g. `{ 'last object': 's3://…' }`; replaces earlier values by name. */

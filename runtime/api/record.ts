@@ -72,6 +72,8 @@ export interface PackedPart {
    * without giving its records keys.
    */
   readonly orderKey?: string | undefined
+  /** What keys and values are; `bytes` when it is not said. */
+  readonly encoding?: 'bytes' | 'json' | undefined
   readonly packed: PackedRecords
 }
 

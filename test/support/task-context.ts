@@ -18,7 +18,14 @@ export interface TestContext extends TaskContext {
 }
 
 export function testContext(
-  given: { files?: Files; clock?: Clock; seed?: number; task?: number; definesTransactions?: boolean } = {},
+  given: {
+    files?: Files
+    clock?: Clock
+    seed?: number
+    task?: number
+    definesTransactions?: boolean
+    packsJson?: (topic: string) => boolean
+  } = {},
 ): TestContext {
   const stop = new AbortController()
   const facts: Record<string, string | number> = {}
@@ -34,6 +41,7 @@ export function testContext(
     log: silentLogger,
     signal: stop.signal,
     definesTransactions: given.definesTransactions ?? false,
+    packsJson: given.packsJson ?? (() => true),
     stop,
     facts,
     counts,
