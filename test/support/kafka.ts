@@ -233,7 +233,7 @@ function knownBrokers(host: string, port: number): Promise<number> {
  * A port that nobody listens on, below those that the kernel gives to outgoing connections: the JVM takes seconds until it
  * listens, and other tests connect meanwhile.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(15_000, 32_000)
     if (await isFree(port)) return port
