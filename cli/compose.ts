@@ -36,6 +36,9 @@ export interface PipelineOptions extends ConfigOptions {
   readonly allowDestructive?: boolean | undefined
 }
 
+/** What a worker starts with besides its configuration. */
+export type RunOptions = Omit<PipelineOptions, 'dataDir'>
+
 /** A worker that runs, with its log and its REST server. */
 export interface Pipeline {
   readonly config: WorkerConfig
@@ -62,13 +65,14 @@ export async function loadPipeline(files: readonly string[], options: ConfigOpti
 
 /** Starts what `files` (YAML files or folders of them) describe. Nothing is left open when it rejects. */
 export async function startPipeline(files: readonly string[], options: PipelineOptions = {}): Promise<Pipeline> {
-  return startConfig(await loadPipeline(files, options), options.log ?? silentLogger, options.allowDestructive)
+  return startConfig(await loadPipeline(files, options), options)
 }
 
 /** The composition root: here, and nowhere else, the real clock, disk and randomness meet the parts. */
-export async function startConfig(config: WorkerConfig, log: Logger, allowDestructive = false): Promise<Pipeline> {
+export async function startConfig(config: WorkerConfig, options: RunOptions = {}): Promise<Pipeline> {
+  const { log = silentLogger, allowDestructive = false, env = process.env } = options
   const broker = await openLog(config.dataDir, config.broker, log)
-  const environment = { broker, clock: systemClock, random: systemRandom, files: nodeFiles, log, allowDestructive }
+  const environment = { broker, clock: systemClock, random: systemRandom, files: nodeFiles, log, env, allowDestructive }
   let worker: Worker | undefined
   let rest: RestServer
   try {

@@ -22,7 +22,7 @@ async function quickstart(): Promise<void> {
     clock: systemClock,
     signal: stop.signal,
   })
-  const pipeline = await startConfig(config, progress.log)
+  const pipeline = await startConfig(config, { log: progress.log })
   const exports = `${folder}quickstart/exports`
   progress.log.info(
     { objects: exports, look: `find ${exports} -name '*.gz' | head -1 | xargs gzip -dc | head -3`, rest: pipeline.url },

@@ -18,6 +18,8 @@ export interface Environment {
   readonly random: Random
   readonly files: Files
   readonly log: Logger
+  /** Of the process; default: empty. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** The configuration may change topics so that records are deleted. */
   readonly allowDestructive?: boolean | undefined
 }
@@ -104,7 +106,7 @@ export function badRecordsOf(connector: SourceConfig | SinkConfig, parts: RunPar
 
 export function taskContext(
   { pipeline, name }: { readonly pipeline: string; readonly name: string },
-  { task, clock, random, files, log, signal, counters }: RunParts,
+  { task, clock, random, files, log, env = {}, signal, counters }: RunParts,
   saveState: TaskContext['saveState'],
   definesTransactions: boolean,
 ): TaskContext {
@@ -116,6 +118,7 @@ export function taskContext(
     random,
     files,
     log,
+    env,
     signal,
     definesTransactions,
     // Until the pipeline passes packed JSON.

@@ -19,7 +19,7 @@ export async function start(files: readonly string[], options: StartOptions, sto
   if (process.getuid?.() === 0)
     progress.log.warn({}, 'running as root: a user of its own that may read the sources is safer')
   if (stopping.aborted) return progress.log.info({}, 'stopped')
-  const pipeline = await startConfig(config, progress.log, options.allowDestructive)
+  const pipeline = await startConfig(config, { log: progress.log, allowDestructive: options.allowDestructive })
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
   await runPipeline(pipeline, progress, stopping)
 }

@@ -41,10 +41,12 @@ async function checkAll(config: WorkerConfig, output: Output): Promise<boolean> 
   for (const connector of [...config.sources, ...config.sinks]) {
     const { name, kind } = connector
     const context = {
+      connector: name,
       clock: systemClock,
       random: systemRandom,
       files: nodeFiles,
       log: warningLogger(message => output.line(`${output.colours.yellow('warning')} ${kind} ${name}: ${message}`)),
+      env: process.env,
       signal: AbortSignal.timeout(CHECK_MS),
     }
     try {

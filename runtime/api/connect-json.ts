@@ -139,14 +139,11 @@ export function stringText(text: string): string {
 
 /** Of a Decimal: two's complement, big-endian, as few bytes as hold it (BigInteger.toByteArray). */
 export function unscaledBytes(unscaled: bigint): Buffer {
-  let bits = 8
-  while (BigInt.asIntN(bits, unscaled) !== unscaled) bits += 8
-  return Buffer.from(
-    BigInt.asUintN(bits, unscaled)
-      .toString(16)
-      .padStart(bits / 4, '0'),
-    'hex',
-  )
+  const magnitude = (unscaled < 0n ? ~unscaled : unscaled).toString(16)
+  const bits = magnitude.length * 4 - Math.clz32(Number.parseInt(magnitude[0]!, 16)) + 28
+  const size = Math.floor(bits / 8) + 1
+  const hex = BigInt.asUintN(size * 8, unscaled).toString(16)
+  return Buffer.from(hex.padStart(size * 2, '0'), 'hex')
 }
 
 function scalarWriter(schema: Schema): Write {

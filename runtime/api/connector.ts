@@ -182,6 +182,8 @@ export interface TaskContext {
   readonly random: Random
   readonly files: Files
   readonly log: Logger
+  /** The process's environment, for options whose defaults stand there (`PGHOST`). Never to be printed. */
+  readonly env: Readonly<Record<string, string | undefined>>
   /** Aborts when the task must stop waiting. */
   readonly signal: AbortSignal
   /** `transaction.boundary: connector`: the task's batches say where transactions end. */
@@ -199,7 +201,7 @@ export interface TaskContext {
   count(name: string, by?: number): void
 }
 
-export type CheckContext = Pick<TaskContext, 'clock' | 'random' | 'files' | 'log' | 'signal'>
+export type CheckContext = Pick<TaskContext, 'connector' | 'clock' | 'random' | 'files' | 'log' | 'env' | 'signal'>
 
 /** A connector's options are known inside it and data outside, where connectors of all kinds stand in one catalogue. */
 export function defineSource<const S extends OptionSpecs>(connector: SourceConnector<S>): SourceConnector {

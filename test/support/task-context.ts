@@ -25,6 +25,7 @@ export function testContext(
     task?: number
     definesTransactions?: boolean
     packsJson?: (topic: string) => boolean
+    env?: Readonly<Record<string, string | undefined>>
   } = {},
 ): TestContext {
   const stop = new AbortController()
@@ -39,6 +40,7 @@ export function testContext(
     random: new SeededRandom(given.seed ?? 1),
     files: given.files ?? nodeFiles,
     log: silentLogger,
+    env: given.env ?? {},
     signal: stop.signal,
     definesTransactions: given.definesTransactions ?? false,
     packsJson: given.packsJson ?? (() => true),
