@@ -9,6 +9,11 @@ import type { JsonBytes } from './json-bytes.ts'
 export interface ColumnCodec {
   /** Of the field in the row, with default and logical type as Debezium's. */
   readonly schema: Schema
+  /**
+   * True: `schema` can become another one while a value is made, when the value is more than it can say (NaN in a NOT NULL
+   * decimal makes it optional, a deeper array nests it). Whoever pairs values with schemas looks at it again after a row.
+   */
+  readonly evolves?: boolean
   /** Of the server's text form, bytes [start, end). */
   valueOfText(bytes: Buffer, start: number, end: number): unknown
   writeText(bytes: Buffer, start: number, end: number, into: JsonBytes): void

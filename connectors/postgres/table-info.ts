@@ -25,6 +25,8 @@ export interface ColumnInfo {
   /** The default as SQL (pg_get_expr), undefined without one. Not that of a generated or identity column. */
   readonly default: string | undefined
   readonly generated: 'stored' | 'virtual' | undefined
+  /** Of an array, as it was declared (pg_attribute.attndims): `int[][]` is 2. Values may have others; 0 or undefined: 1. */
+  readonly dimensions?: number
   readonly identity: boolean
 }
 
