@@ -41,6 +41,8 @@ export interface StringSpec extends Common<string> {
 export interface EnumSpec<V extends string = string> extends Common<V> {
   readonly type: 'enum'
   readonly values: readonly V[]
+  /** True where Debezium takes any case; the value is the declared spelling. */
+  readonly ignoreCase?: boolean
 }
 export interface IntegerSpec extends Common<number> {
   readonly type: 'integer'

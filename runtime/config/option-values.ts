@@ -100,9 +100,7 @@ function readText(text: Text, spec: OptionSpec, context: ValueContext): { value:
     case 'boolean':
       return { value: /^true$/i.test(trimmed) ? true : /^false$/i.test(trimmed) ? false : undefined }
     case 'enum':
-      return spec.values.includes(trimmed)
-        ? { value: trimmed }
-        : { value: undefined, hint: text.plain ? didYouMean(trimmed, spec.values) : '' }
+      return readEnum(text, trimmed, spec)
     case 'integer':
       return readInteger(text, trimmed, spec)
     case 'number':
@@ -116,6 +114,12 @@ function readText(text: Text, spec: OptionSpec, context: ValueContext): { value:
     case 'list':
       return { value: undefined }
   }
+}
+
+function readEnum(text: Text, trimmed: string, { values, ignoreCase }: Extract<OptionSpec, { type: 'enum' }>) {
+  const folded = (value: string) => (ignoreCase === true ? value.toLowerCase() : value)
+  const value = values.find(candidate => folded(candidate) === folded(trimmed))
+  return value === undefined ? { value, hint: text.plain ? didYouMean(trimmed, values) : '' } : { value }
 }
 
 function readInteger(text: Text, trimmed: string, spec: { readonly min?: number; readonly max?: number }) {
