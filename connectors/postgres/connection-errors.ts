@@ -1,0 +1,104 @@
+import { errorCode, errorMessage, KtsError } from '../../runtime/api/index.ts'
+
+/** Of the client: the server answered N to the request for TLS. */
+const TLS_REFUSED = 'The server does not support SSL connections'
+
+/** Node's codes that a new attempt may mend: nobody listens, the way there is cut, the name is not known (yet). */
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+  'ENOENT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ECONNABORTED',
+])
+
+/** True when the same server may let us in with (or without) TLS, where the mode leaves that open. */
+export function worthTheOtherWay(error: unknown): boolean {
+  return errorMessage(error) === TLS_REFUSED || errorCode(error) === '28000' || isTlsError(error)
+}
+
+/**
+ * What a failed connection or query means, with place and remedy. RETRIABLE: the server is away, starts, stops or is
+ * full. CONFIG_INVALID: it will say the same again. Codes: PostgreSQL's appendix A. What is a KtsError already stays.
+ */
+export function connectionError(error: unknown, place: string): KtsError {
+  if (error instanceof KtsError) return error
+  const code = errorCode(error)
+  const said = errorMessage(error)
+  const remedy = remedyOf(code, error)
+  const retriable = isPassing(code, said)
+  return new KtsError(
+    retriable ? 'RETRIABLE' : 'CONFIG_INVALID',
+    `PostgreSQL at ${place}: ${said}${remedy === '' ? '' : `; ${remedy}`}`,
+    { cause: error, details: { code } },
+  )
+}
+
+/** True for what passes by itself: a server that is away, starts, stops, fails over, or has no connection left. */
+export function isPassing(code: string, said: string): boolean {
+  if (UNREACHABLE.has(code) || /^(08|53|57P0)/.test(code)) return true
+  return code === 'UNKNOWN' && /^Connection terminated/.test(said)
+}
+
+function remedyOf(code: string, error: unknown): string {
+  const said = errorMessage(error)
+  if (said === TLS_REFUSED)
+    return 'expected TLS, as database.sslmode says: turn it on at the server (ssl = on), or set database.sslmode to prefer or disable'
+  if (isTlsError(error)) return tlsRemedy(code)
+  if (/^SASL: /.test(said))
+    return 'expected a SCRAM exchange that proves both sides: check database.password, and that this is the right server'
+  switch (code) {
+    case '28P01':
+      return 'check database.user and database.password'
+    case '28000':
+      return 'expected a role that may log in and a line for it in pg_hba.conf (database replication is not needed, the name of the database is)'
+    case '3D000':
+      return 'check database.dbname'
+    case '42501':
+      return 'the role lacks a privilege: for replication ALTER ROLE … REPLICATION, for the database GRANT CONNECT'
+    case '42704':
+      return 'expected PostgreSQL 14 or later'
+    case '53300':
+      return 'expected a free connection: end others, or raise max_connections (for replication max_wal_senders)'
+    case 'ECONNREFUSED':
+      return 'expected a server that listens there: start it, or check database.hostname, database.port and listen_addresses'
+    case 'ENOENT':
+      return 'expected the unix socket of a running server: start it, or check database.hostname (a folder) and database.port'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'expected a name that resolves: check database.hostname'
+    default:
+      return ''
+  }
+}
+
+function isTlsError(error: unknown): boolean {
+  const code = errorCode(error)
+  return (
+    /^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/.test(
+      code,
+    ) || errorMessage(error) === 'There was an error establishing an SSL connection'
+  )
+}
+
+function tlsRemedy(code: string): string {
+  switch (code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+    case 'HOSTNAME_MISMATCH':
+      return 'expected a certificate with the name in database.hostname, as verify-full demands: use the name it has, or verify-ca'
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      return 'expected a certificate that is valid now: renew it, or set the clock'
+    case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
+    case 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE':
+      return 'the server demands a client certificate: set database.sslcert and database.sslkey'
+    default:
+      return 'expected a certificate that database.sslrootcert vouches for: give the PEM file of the authority that signed it'
+  }
+}
