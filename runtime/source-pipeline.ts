@@ -3,9 +3,11 @@ import {
   decodeHeaders,
   errorMessage,
   type Header,
+  jsonOf,
   type PackedHeader,
   type PackedRecords,
   PackedWriter,
+  type Schema,
   type SourcePart,
   stringifyJson,
   type Transform,
@@ -14,7 +16,8 @@ import type { Append } from './append-fitting.ts'
 import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
 import type { SourceConfig } from './config/types.ts'
 import type { Partitioner } from './partitioner.ts'
-import type { TopicConverters, Topics } from './topics.ts'
+import type { TopicConverters } from './topic-converters.ts'
+import type { Topics } from './topics.ts'
 
 /** Records of one topic on their way, in the order of first appearance. */
 interface Outgoing {
@@ -174,12 +177,14 @@ export function unpackHeaders(block: Uint8Array | undefined): Header[] | undefin
 
 /** Headers as Connect's SimpleHeaderConverter writes them: text as it is, anything else as JSON. */
 export function packHeaders(headers: readonly Header[] | undefined): PackedHeader[] | undefined {
-  return headers?.map(({ key, value }) => ({ key, value: headerBytes(value) }))
+  return headers?.map(({ key, value, schema }) => ({ key, value: headerBytes(value, schema) }))
 }
 
-function headerBytes(value: unknown): Uint8Array | null {
+function headerBytes(value: unknown, schema: Schema | undefined): Uint8Array | null {
   if (value === null || value === undefined) return null
   if (value instanceof Uint8Array) return value
+  // A struct without its schema has no names.
+  if (schema !== undefined && typeof value === 'object') return Buffer.from(jsonOf(schema, value))
   return Buffer.from(typeof value === 'string' ? value : stringifyJson(value))
 }
 
@@ -201,7 +206,7 @@ function originalOf(part: SourcePart, i: number, record: ConnectRecord): Origina
 /** The bytes of a value whose converter failed: JSON as far as it goes, else what it says of itself. */
 function lossy(value: unknown): Uint8Array | null {
   try {
-    return headerBytes(value)
+    return headerBytes(value, undefined)
   } catch (error) {
     return Buffer.from(`${String(value)} (${errorMessage(error)})`)
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ManualClock, parseJson } from '../../../base/index.ts'
 import { type ConnectRecord, RecordError, type Schema, type Transform } from '../../../runtime/api/index.ts'
+import { packHeaders } from '../../../runtime/source-pipeline.ts'
 import { configure } from './golden.ts'
 
 const SOURCE = '"source":{"connector":"postgresql","lsn":42,"table":"orders"}'
@@ -116,6 +117,14 @@ describe('changes of one schema', () => {
     const replaced = await open({}, 'io.debezium.transforms.ExtractNewRecordState')
     expect(replaced(typed([null, [1, null], 'c']))!.value).toEqual([1, 1])
   })
+})
+
+test('a struct in a header is written with its names', async () => {
+  const extract = await open({ 'add.headers': 'before,after,op' })
+  const [before, after, op] = packHeaders(extract(typed([null, [1, 2], 'c']))!.headers)!
+  expect(before!.value).toBeNull()
+  expect(String(after!.value)).toBe('{"id":1,"qty":2}')
+  expect(String(op!.value)).toBe('c')
 })
 
 describe('the options of Debezium 2', () => {
