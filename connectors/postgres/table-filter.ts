@@ -1,0 +1,90 @@
+import { KtsError } from '../../runtime/api/index.ts'
+
+export interface TableLists {
+  readonly 'schema.include.list': readonly string[]
+  readonly 'schema.exclude.list': readonly string[]
+  readonly 'table.include.list': readonly string[]
+  readonly 'table.exclude.list': readonly string[]
+}
+
+/** The server's own, and what its extensions use for themselves while they run. */
+const SYSTEM_SCHEMA = /^(pg_.*|information_schema)$/
+
+/**
+ * Which tables are captured: Debezium's lists of regular expressions, each of which must match the whole name (a schema,
+ * or `schema.table`), without regard to case. An empty list says nothing. Schemas of the system are never captured.
+ */
+export class TableFilter {
+  readonly #schemas: NameFilter
+  readonly #tables: NameFilter
+  /** False: every table outside of the system schemas is captured. */
+  readonly narrows: boolean
+
+  /** Throws CONFIG_INVALID for what is no regular expression. */
+  constructor(lists: TableLists) {
+    this.#schemas = new NameFilter(lists, 'schema.include.list', 'schema.exclude.list')
+    this.#tables = new NameFilter(lists, 'table.include.list', 'table.exclude.list')
+    this.narrows = this.#schemas.narrows || this.#tables.narrows
+  }
+
+  captures(schema: string, table: string): boolean {
+    if (SYSTEM_SCHEMA.test(schema)) return false
+    return this.#schemas.passes(schema) && this.#tables.passes(`${schema}.${table}`)
+  }
+}
+
+class NameFilter {
+  readonly #include: readonly RegExp[]
+  readonly #exclude: readonly RegExp[]
+  readonly narrows: boolean
+
+  constructor(lists: TableLists, include: keyof TableLists, exclude: keyof TableLists) {
+    this.#include = lists[include].map(text => pattern(text, include))
+    this.#exclude = lists[exclude].map(text => pattern(text, exclude))
+    this.narrows = this.#include.length > 0 || this.#exclude.length > 0
+  }
+
+  passes(name: string): boolean {
+    if (this.#include.length > 0 && !this.#include.some(regex => regex.test(name))) return false
+    return !this.#exclude.some(regex => regex.test(name))
+  }
+}
+
+function pattern(text: string, option: string): RegExp {
+  try {
+    return new RegExp(`^(?:${text.trim()})$`, 'iu')
+  } catch {
+    // With the flag u a needless backslash is an error, in Java it is not.
+    return lenientPattern(text, option)
+  }
+}
+
+function lenientPattern(text: string, option: string): RegExp {
+  try {
+    return new RegExp(`^(?:${text.trim()})$`, 'i')
+  } catch (cause) {
+    throw new KtsError(
+      'CONFIG_INVALID',
+      `${option}: expected a regular expression such as public\\.(orders|items), got ${text}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** Which list says what is wrong, for `problems` of the connector; undefined when all are regular expressions. */
+export function wrongPattern(
+  lists: TableLists,
+): { readonly option: keyof TableLists; readonly message: string } | undefined {
+  for (const option of LISTS) {
+    try {
+      for (const text of lists[option]) pattern(text, option)
+    } catch {
+      return { option, message: 'expected regular expressions such as public\\.(orders|items), got one that is none' }
+    }
+  }
+  return undefined
+}
+
+const LISTS = ['schema.include.list', 'schema.exclude.list', 'table.include.list', 'table.exclude.list'] as const
