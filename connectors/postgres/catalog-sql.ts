@@ -6,7 +6,8 @@
 export const TABLES_SQL = `
 SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relkind AS kind, c.relreplident AS replica_identity,
   (SELECT json_agg(json_build_object(
-      'name', a.attname, 'typeOid', a.atttypid::int8, 'typeModifier', a.atttypmod, 'notNull', a.attnotnull,
+      'name', a.attname, 'typeOid', a.atttypid::int8, 'typeModifier', a.atttypmod, 'dimensions', a.attndims,
+      'notNull', a.attnotnull OR (SELECT t.typnotnull FROM pg_type t WHERE t.oid = a.atttypid),
       'default', CASE WHEN a.atthasdef AND a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
       'generated', a.attgenerated, 'identity', a.attidentity <> '') ORDER BY a.attnum)
     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

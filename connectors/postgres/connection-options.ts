@@ -50,6 +50,7 @@ export const CONNECTION_OPTIONS = defineOptions({
   },
   'database.sslmode': {
     type: 'enum',
+    ignoreCase: true,
     values: SSL_MODES,
     default: null,
     group: GROUP,
@@ -88,6 +89,7 @@ export const CONNECTION_OPTIONS = defineOptions({
   },
   'database.target.session.attrs': {
     type: 'enum',
+    ignoreCase: true,
     values: SESSION_ATTRS,
     default: null,
     importance: 'low',

@@ -78,6 +78,7 @@ export const SLOT_OPTIONS = defineOptions({
   },
   'log.disk.full.policy': {
     type: 'enum',
+    ignoreCase: true,
     values: ['block', 'release'],
     default: 'block',
     group: SLOT,
@@ -93,6 +94,7 @@ export const SLOT_OPTIONS = defineOptions({
   },
   'publication.autocreate.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['all_tables', 'disabled', 'filtered', 'no_tables'],
     default: 'all_tables',
     group: SLOT,

@@ -1,0 +1,116 @@
+import { KtsError } from '../../runtime/api/index.ts'
+import { formatLsn, type Lsn } from './lsn.ts'
+import type { SlotState } from './slot.ts'
+
+/** Where a connector stands, as its last checkpoint has it. */
+export interface SlotPosition {
+  /** End of the last transaction that is durable with us. */
+  readonly end: Lsn
+  readonly systemId: string
+  readonly timeline: number
+}
+
+/** The server as it is now. */
+export interface SlotServer {
+  readonly currentLsn: Lsn
+  readonly systemId: string
+  readonly timeline: number
+  readonly database: string
+  /** Where each timeline before this one was left (TIMELINE_HISTORY); a timeline that is missing is not looked at. */
+  readonly history: readonly TimelineEnd[]
+}
+
+export interface TimelineEnd {
+  readonly timeline: number
+  readonly end: Lsn
+}
+
+/** What each way on means, in so many words: the choice is the operator's, since each of them costs something. */
+const WAYS_ON =
+  'ways on: (1) set snapshot.mode to when_needed, and the tables are read anew before the changes go on; ' +
+  '(2) kts-connect delete CONNECTOR --drop-slot, then start: a new slot and a new snapshot. ' +
+  'Either way rows that were deleted in between stay in the topics'
+
+/**
+ * Refuses a slot that cannot go on exactly behind the position: throws POSITION_LOST with both places and the ways on.
+ * Without a position (a connector that starts) the slot need only be one that can be read. Throws CONFIG_INVALID for a
+ * slot of another kind.
+ */
+export function checkSlot(
+  slot: SlotState | undefined,
+  slotName: string,
+  position: SlotPosition | undefined,
+  server: SlotServer,
+): void {
+  if (slot !== undefined) checkKind(slot, server.database)
+  if (position !== undefined) checkServer(position, server, slot)
+  if (slot === undefined) {
+    if (position === undefined) return
+    throw lost(
+      `slot ${slotName} is gone; the connector had everything up to ${formatLsn(position.end)}, the server is at ${formatLsn(server.currentLsn)}, and changes between them can no longer be read`,
+    )
+  }
+  checkValid(slot, position, server)
+  const confirmed = slot.confirmedFlushLsn
+  if (position !== undefined && confirmed !== undefined && confirmed > position.end)
+    throw lost(
+      `slot ${slot.name} stands at ${formatLsn(confirmed)}, ahead of ${formatLsn(position.end)}, up to where the connector has everything: it was dropped and made again, or another reader moved it; changes between the two would be missing`,
+    )
+}
+
+function checkKind(slot: SlotState, database: string): void {
+  const refuse = (expected: string, got: string) =>
+    new KtsError(
+      'CONFIG_INVALID',
+      `slot ${slot.name}: expected ${expected}, got ${got}; set slot.name to another, or drop this one`,
+    )
+  if (slot.plugin !== 'pgoutput')
+    throw refuse('a logical slot with the plugin pgoutput', slot.plugin === '' ? 'a physical one' : slot.plugin)
+  if (slot.database !== database) throw refuse(`a slot of the database ${database}`, `one of ${slot.database}`)
+  if (slot.temporary) throw refuse('a slot that stays', 'a temporary one')
+  if (slot.synced)
+    throw refuse(
+      'a slot of the primary',
+      'the copy of one that this standby keeps (it can be read after the promotion)',
+    )
+}
+
+function checkServer(position: SlotPosition, server: SlotServer, slot: SlotState | undefined): void {
+  const at = formatLsn(position.end)
+  const slotAt =
+    slot?.confirmedFlushLsn === undefined ? 'there is no slot' : `slot at ${formatLsn(slot.confirmedFlushLsn)}`
+  if (server.systemId !== position.systemId)
+    throw lost(
+      `this is another server: system identifier ${server.systemId} at ${formatLsn(server.currentLsn)} (${slotAt}), where the checkpoint was made on ${position.systemId} at ${at}; check database.hostname first`,
+    )
+  if (server.timeline < position.timeline)
+    throw lost(
+      `the server is on timeline ${server.timeline} at ${formatLsn(server.currentLsn)} (${slotAt}), older than timeline ${position.timeline} at ${at} of the checkpoint: it is the old primary, or was restored from a backup; check database.hostname first`,
+    )
+  const left = server.history.find(entry => entry.timeline === position.timeline)
+  if (server.timeline > position.timeline && left !== undefined && left.end < position.end)
+    throw lost(
+      `the server went over to timeline ${server.timeline} at ${formatLsn(left.end)} (${slotAt}), before ${at}, up to where the connector has everything: what was committed between them was lost in the failover, yet stands in the topics`,
+    )
+  if (server.currentLsn < position.end)
+    throw lost(
+      `the server is at ${formatLsn(server.currentLsn)} (${slotAt}), behind ${at}, up to where the connector has everything: it was restored from a backup, or failed over with loss`,
+    )
+}
+
+function checkValid(slot: SlotState, position: SlotPosition | undefined, server: SlotServer): void {
+  if (slot.walStatus !== 'lost' && slot.invalidationReason === undefined && slot.restartLsn !== undefined) return
+  const reason =
+    slot.invalidationReason === undefined
+      ? 'wal_status lost'
+      : `wal_status ${slot.walStatus}, ${slot.invalidationReason}`
+  const confirmed = slot.confirmedFlushLsn === undefined ? 'nothing' : formatLsn(slot.confirmedFlushLsn)
+  const had = position === undefined ? '' : `; the connector had everything up to ${formatLsn(position.end)}`
+  throw lost(
+    `slot ${slot.name} was invalidated (${reason}): the server, now at ${formatLsn(server.currentLsn)}, has removed WAL behind ${confirmed} that was not read yet${had}. Look at max_slot_wal_keep_size before you go on`,
+  )
+}
+
+function lost(what: string): KtsError {
+  return new KtsError('POSITION_LOST', `${what}; ${WAYS_ON}`)
+}
