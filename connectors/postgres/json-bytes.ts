@@ -92,8 +92,8 @@ export class JsonBytes {
 
   /** As `string`, where the byte at `special` is the first that needs an escape. */
   #escaped(bytes: Buffer, start: number, special: number, end: number): void {
-    // The longest escape is \u00XX.
-    this.reserve((end - start) * 6 + 2)
+    // The longest escape is \u00XX; the last character may be cut short.
+    this.reserve((end - start) * 6 + 16)
     const into = this.bytes
     let to = this.length
     into[to++] = QUOTE
@@ -101,18 +101,23 @@ export class JsonBytes {
     to += special - start
     for (let i = special; i < end; i++) {
       const byte = bytes[i]!
-      const escape = ESCAPES[byte]!
-      if (escape === 0) {
+      const letter = ESCAPES[byte]!
+      if (letter === 0) {
         into[to++] = byte
         continue
       }
-      into[to++] = BACKSLASH
-      into[to++] = escape
-      if (escape !== LETTER_U) continue
-      into[to++] = ZERO
-      into[to++] = ZERO
-      into[to++] = ZERO + (byte >> 4)
-      into[to++] = HEX[byte & 15]!
+      if (byte >= FOUR_BYTES) {
+        const point =
+          ((byte & 7) << 18) | ((bytes[i + 1]! & 63) << 12) | ((bytes[i + 2]! & 63) << 6) | (bytes[i + 3]! & 63)
+        to = writeUnit(into, to, 0xd7c0 + (point >> 10))
+        to = writeUnit(into, to, 0xdc00 + (point & 0x3ff))
+        i += 3
+      } else if (letter === LETTER_U) {
+        to = writeUnit(into, to, byte)
+      } else {
+        into[to++] = BACKSLASH
+        into[to++] = letter
+      }
     }
     into[to] = QUOTE
     this.length = to + 1
@@ -149,6 +154,13 @@ export function writeDigits(into: Buffer, at: number, width: number, value: numb
   }
 }
 
+function writeUnit(into: Buffer, at: number, unit: number): number {
+  into[at] = BACKSLASH
+  into[at + 1] = LETTER_U
+  for (let i = 0; i < 4; i++) into[at + 2 + i] = HEX[(unit >> (12 - 4 * i)) & 15]!
+  return at + 6
+}
+
 function copy(from: Uint8Array, start: number, end: number, into: Buffer, at: number): void {
   into.set(from.subarray(start, end), at)
 }
@@ -168,12 +180,16 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const ZERO = 0x30
 const LETTER_U = 0x75
+// First byte of a character that takes four in UTF-8.
+const FOUR_BYTES = 0xf0
 // Upper case, as Jackson writes them.
 const HEX = Buffer.from('0123456789ABCDEF')
 
 /** What stands behind the backslash for a byte; 0 for a byte that stands for itself. */
 const ESCAPES = new Uint8Array(256)
 ESCAPES.fill(LETTER_U, 0, 0x20)
+// Past U+FFFF Jackson writes two UTF-16 units.
+ESCAPES.fill(LETTER_U, FOUR_BYTES)
 ESCAPES[QUOTE] = QUOTE
 ESCAPES[BACKSLASH] = BACKSLASH
-for (const [letter, byte] of Object.entries({ b: 8, f: 12, n: 10, r: 13, t: 9 })) ESCAPES[byte] = letter.charCodeAt(0)
+for (const [name, byte] of Object.entries({ b: 8, f: 12, n: 10, r: 13, t: 9 })) ESCAPES[byte] = name.charCodeAt(0)

@@ -1,0 +1,50 @@
+import { digitsOf, writeDigits } from '../json-bytes.ts'
+
+/**
+ * JSON text with numbers in it that is used over and over: a number is overwritten where it stands as long as it does
+ * not change its width, so most events cost one copy.
+ */
+export class NumberTemplate {
+  readonly #pieces: readonly string[]
+  readonly #values: (number | undefined)[]
+  readonly #at: Int32Array
+  readonly #widths: Int32Array
+  #bytes: Buffer = Buffer.alloc(0)
+
+  /** `pieces` stand around the numbers, so there is one more of them. */
+  constructor(pieces: readonly string[]) {
+    this.#pieces = pieces
+    this.#values = pieces.slice(1).map(() => undefined)
+    this.#at = new Int32Array(this.#values.length)
+    this.#widths = new Int32Array(this.#values.length)
+    this.#make()
+  }
+
+  /** The text. The same buffer as long as nothing is set. */
+  get bytes(): Buffer {
+    return this.#bytes
+  }
+
+  /** Integers of 0 to 2^53; undefined, as all are at first, is no text at all. */
+  set(slot: number, value: number | undefined): void {
+    if (this.#values[slot] === value) return
+    this.#values[slot] = value
+    const width = this.#widths[slot]!
+    if (value !== undefined && digitsOf(value) === width) writeDigits(this.#bytes, this.#at[slot]!, width, value)
+    else this.#make()
+  }
+
+  #make(): void {
+    let text = this.#pieces[0]!
+    let length = Buffer.byteLength(text)
+    for (const [slot, value] of this.#values.entries()) {
+      const digits = value === undefined ? '' : String(value)
+      const piece = this.#pieces[slot + 1]!
+      this.#at[slot] = length
+      this.#widths[slot] = digits.length
+      length += digits.length + Buffer.byteLength(piece)
+      text += digits + piece
+    }
+    this.#bytes = Buffer.from(text)
+  }
+}

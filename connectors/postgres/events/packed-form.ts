@@ -1,0 +1,114 @@
+import { encodeHeaders, stringText } from '../../../runtime/api/index.ts'
+import type { OldRow } from '../changes.ts'
+import { JsonBytes } from '../json-bytes.ts'
+import type { Tuple } from '../tuple.ts'
+import type { ChangeSource } from './change-source.ts'
+import type { EventBatch, PackedLane } from './event-batch.ts'
+import type { EventContext } from './event-context.ts'
+import type { EventForm, Moved, Operation } from './event-form.ts'
+import { NumberTemplate } from './number-template.ts'
+import { SourceBlock } from './source-block.ts'
+import type { TableShape } from './table-shape.ts'
+
+const BEFORE = Buffer.from('{"before":')
+const NO_BEFORE = Buffer.from('{"before":null,"after":')
+const AFTER = Buffer.from(',"after":')
+const SOURCE = Buffer.from(',"source":')
+const TRANSACTION = Buffer.from(',"transaction":')
+const NO_TRANSACTION = Buffer.from(',"transaction":null')
+const NULL = Buffer.from('null')
+
+/** Events of a table as JSON text, written without an object per row. */
+export class PackedForm implements EventForm {
+  readonly #context: EventContext
+  readonly #shape: TableShape
+  readonly #source: SourceBlock
+  /** `op` and the time of processing, which end an event. */
+  readonly #ends: Readonly<Record<Operation, NumberTemplate>>
+  #into: EventBatch | undefined
+  #lane: PackedLane | undefined
+
+  constructor(context: EventContext, shape: TableShape) {
+    this.#context = context
+    this.#shape = shape
+    this.#source = new SourceBlock(context.names, shape.schema, shape.table)
+    this.#ends = { c: endOf('c'), r: endOf('r'), u: endOf('u'), d: endOf('d'), t: endOf('t') }
+  }
+
+  add(
+    operation: Operation,
+    before: OldRow | undefined,
+    after: Tuple | undefined,
+    earlier: Tuple | undefined,
+    moved: Moved | undefined,
+    source: ChangeSource,
+    into: EventBatch,
+  ): void {
+    const { key, row } = this.#shape
+    const streamed = source.snapshot === 'false'
+    const place = streamed ? this.#context.place(this.#shape.collection, into) : null
+    const { json } = into
+    const ownHeaders = moved !== undefined
+    const headers = ownHeaders ? this.#headersWith(moved) : this.#context.headerBlock
+    const headersAt = ownHeaders ? json.length : into.sharedHeaders(headers)
+    if (ownHeaders) json.raw(headers)
+
+    const keyStart = json.length
+    const hasKey = key !== undefined && operation !== 't'
+    if (hasKey) {
+      if (after !== undefined) key.write(after, false, earlier, json)
+      else if (before !== undefined) key.write(before.tuple, before.kind === 'key', undefined, json)
+    }
+    const valueStart = json.length
+    if (before === undefined) json.raw(NO_BEFORE)
+    else {
+      json.raw(BEFORE)
+      row.write(before.tuple, before.kind === 'key', undefined, json)
+      json.raw(AFTER)
+    }
+    if (after === undefined) json.raw(NULL)
+    else row.write(after, false, earlier, json)
+    json.raw(SOURCE)
+    json.raw(this.#source.json(source))
+    if (place === null) json.raw(NO_TRANSACTION)
+    else {
+      json.raw(TRANSACTION)
+      json.text(`{"id":${stringText(place[0])},"total_order":${place[1]},"data_collection_order":${place[2]}}`)
+    }
+    json.raw(this.#end(operation))
+    const lane = this.#laneOf(into)
+    lane.add(hasKey ? keyStart : -1, valueStart, valueStart, json.length, headersAt, headersAt + headers.length)
+  }
+
+  addTombstone(into: EventBatch): void {
+    this.#laneOf(into).addTombstone()
+  }
+
+  #end(operation: Operation): Buffer {
+    const now = this.#context.clock.now()
+    const end = this.#ends[operation]
+    end.set(0, now)
+    end.set(1, now)
+    end.set(2, now)
+    return end.bytes
+  }
+
+  #headersWith({ header, row, earlier }: Moved): Buffer {
+    const key = new JsonBytes(256)
+    this.#shape.key!.write(row, false, earlier, key)
+    const value = key.bytes.subarray(0, key.length)
+    return encodeHeaders([{ key: header, value }, ...this.#context.packedHeaders])
+  }
+
+  #laneOf(into: EventBatch): PackedLane {
+    if (this.#into !== into || this.#lane === undefined) {
+      this.#into = into
+      this.#lane = into.packed(this.#shape.topic, this.#shape.orderKey)
+    }
+    return this.#lane
+  }
+}
+
+function endOf(operation: Operation): NumberTemplate {
+  return new NumberTemplate([`,"op":"${operation}","ts_ms":`, ',"ts_us":', '000,"ts_ns":', '000000}'])
+}

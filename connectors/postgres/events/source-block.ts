@@ -1,0 +1,117 @@
+import { stringText } from '../../../runtime/api/index.ts'
+import type { ChangeSource } from './change-source.ts'
+import { NumberTemplate } from './number-template.ts'
+
+/** What the `source` of all events of a task has in common. */
+export interface SourceNames {
+  readonly version: string
+  /** Logical name: `topic.prefix`. */
+  readonly server: string
+  readonly database: string
+}
+
+export const CONNECTOR = 'postgresql'
+
+/** The `source` of one table's events, as a struct and as JSON. */
+export class SourceBlock {
+  readonly #names: SourceNames
+  readonly #schema: string
+  readonly #table: string
+  #template: NumberTemplate | undefined
+  // What decides which pieces the template has; the rest are its numbers.
+  #snapshot: string | undefined
+  #afterCommit = false
+  #inTransaction = false
+  #origin: string | undefined
+  #afterEpoch = true
+
+  /** Schema and table are empty for what belongs to none. */
+  constructor(names: SourceNames, schema: string, table: string) {
+    this.#names = names
+    this.#schema = schema
+    this.#table = table
+  }
+
+  struct(source: ChangeSource): readonly unknown[] {
+    const { commitTime, origin, lastCommitLsn } = source
+    const { version, server, database } = this.#names
+    const nanos = BigInt(commitTime) * 1000n
+    return [
+      version,
+      CONNECTOR,
+      server,
+      Math.floor(commitTime / 1000),
+      source.snapshot,
+      database,
+      JSON.stringify([lastCommitLsn === undefined ? null : String(lastCommitLsn), String(source.lsn)]),
+      commitTime,
+      safeNumber(nanos),
+      this.#schema,
+      this.#table,
+      source.xid ?? null,
+      source.lsn,
+      null,
+      origin?.name ?? null,
+      origin?.lsn ?? null,
+    ]
+  }
+
+  /** The object as JSON text, valid until the next call. */
+  json(source: ChangeSource): Buffer {
+    const template = this.#templateFor(source)
+    const { commitTime, lsn } = source
+    template.set(0, Math.floor(commitTime / 1000))
+    template.set(1, source.lastCommitLsn)
+    template.set(2, lsn)
+    template.set(3, commitTime)
+    template.set(4, commitTime)
+    template.set(5, source.xid)
+    template.set(6, lsn)
+    template.set(7, source.origin?.lsn)
+    return template.bytes
+  }
+
+  #templateFor(source: ChangeSource): NumberTemplate {
+    const afterCommit = source.lastCommitLsn !== undefined
+    const inTransaction = source.xid !== undefined
+    const afterEpoch = source.commitTime > 0
+    if (
+      this.#template === undefined ||
+      this.#snapshot !== source.snapshot ||
+      this.#afterCommit !== afterCommit ||
+      this.#inTransaction !== inTransaction ||
+      this.#origin !== source.origin?.name ||
+      this.#afterEpoch !== afterEpoch
+    ) {
+      this.#snapshot = source.snapshot
+      this.#afterCommit = afterCommit
+      this.#inTransaction = inTransaction
+      this.#origin = source.origin?.name
+      this.#afterEpoch = afterEpoch
+      this.#template = this.#newTemplate()
+    }
+    return this.#template
+  }
+
+  #newTemplate(): NumberTemplate {
+    const { version, server, database } = this.#names
+    const origin = this.#origin === undefined ? 'null' : stringText(this.#origin)
+    return new NumberTemplate([
+      `{"version":${stringText(version)},"connector":"${CONNECTOR}","name":${stringText(server)},"ts_ms":`,
+      `,"snapshot":"${this.#snapshot}","db":${stringText(database)},"sequence":"[${this.#afterCommit ? '\\"' : 'null'}`,
+      `${this.#afterCommit ? '\\"' : ''},\\"`,
+      '\\"]","ts_us":',
+      ',"ts_ns":',
+      `${this.#afterEpoch ? '000' : ''},"schema":${stringText(this.#schema)},"table":${stringText(this.#table)},"txId":${this.#inTransaction ? '' : 'null'}`,
+      ',"lsn":',
+      `,"xmin":null,"origin":${origin},"origin_lsn":${this.#origin === undefined ? 'null' : ''}`,
+      '}',
+    ])
+  }
+}
+
+/** As INT64 of the data model: a number where that is exact. */
+export function safeNumber(value: bigint): number | bigint {
+  const small = Number(value)
+  return Number.isSafeInteger(small) ? small : value
+}
