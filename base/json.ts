@@ -22,6 +22,21 @@ export function parseJson(text: string): JsonValue {
   return parseLossless(text, undefined, losslessNumber) as JsonValue
 }
 
+/** A number that is no integer, as it was written: `123.40`. */
+export class JsonFraction {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** As parseJson, but every number that is no integer is a JsonFraction: for decimals, whose digits all count. Slower. */
+export function parseJsonExact(text: string): unknown {
+  if (text.length > 2 * DEPTH_MAX) checkDepth(text)
+  return parseLossless(text, undefined, token => (isInteger(token) ? losslessNumber(token) : new JsonFraction(token)))
+}
+
 function checkDepth(text: string): void {
   let depth = 0
   let inString = false

@@ -157,7 +157,9 @@ export const IGNORED_TOPIC_CONFIGS: readonly string[] = [
 ]
 
 /** Notes of the runtime, kept with the topic and of no meaning to the log: how its records are encoded. */
-export const TOPIC_NOTES: readonly string[] = ['key.converter', 'value.converter']
+export const TOPIC_NOTES: readonly string[] = ['key', 'value'].flatMap(of =>
+  ['', '.schemas.enable', '.replace.null.with.default', '.decimal.format'].map(rest => `${of}.converter${rest}`),
+)
 
 /** A topic's settings, typed and complete. Times in milliseconds, sizes in bytes, -1 for no limit. */
 export interface TopicSettings {

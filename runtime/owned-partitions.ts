@@ -2,7 +2,7 @@ import type { AssignedPartition, GroupOffset } from '../broker/index.ts'
 import { type JsonObject, type SinkProgress, stringifyJson, type TopicPartition } from './api/index.ts'
 import { InFlight } from './in-flight.ts'
 import { KeptLetters } from './kept-letters.ts'
-import type { TopicConverters } from './topics.ts'
+import type { TopicConverters } from './topic-converters.ts'
 
 /** What a sink's loop knows of a partition that its task has. */
 export class OwnedPartition {

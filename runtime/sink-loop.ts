@@ -23,7 +23,7 @@ import type { ConnectorCounters } from './counters.ts'
 import { nameOf, OwnedPartition, type OwnedPartitions } from './owned-partitions.ts'
 import { type CountedBatch, type OnBad, originalOf, type SinkPipeline } from './sink-pipeline.ts'
 import type { SinkTransactions } from './sink-transactions.ts'
-import type { TopicConverters } from './topics.ts'
+import type { TopicConverters } from './topic-converters.ts'
 
 const IDLE_WAIT_MS = 250
 /** So many bytes of dead letters are committed before the interval is over: they wait in memory. */

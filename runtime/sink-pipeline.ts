@@ -2,7 +2,7 @@ import type { LogRecords } from '../broker/index.ts'
 import type { PackedRecords, SinkBatch, SinkRecord, Transform } from './api/index.ts'
 import { type Original, originalAt, type Stage } from './bad-records.ts'
 import { unpackHeaders } from './source-pipeline.ts'
-import type { TopicConverters } from './topics.ts'
+import type { TopicConverters } from './topic-converters.ts'
 
 /** Hears of a record that a stage cannot take; throws when it must fail the task. */
 export type OnBad = (error: unknown, stage: Stage, read: LogRecords, record: number) => void

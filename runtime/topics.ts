@@ -1,24 +1,21 @@
 import type { Broker, TopicDescription, TopicSpec } from '../broker/index.ts'
-import { type Converter, KtsError, type Logger, silentLogger } from './api/index.ts'
+import { KtsError, type Logger, silentLogger } from './api/index.ts'
 import type { SourceConfig, WorkerConfig } from './config/types.ts'
-import { converterNamed } from './converters/index.ts'
-
-/** Key and value converter of a topic, for one connector. */
-export interface TopicConverters {
-  readonly key: Converter
-  readonly value: Converter
-}
+import {
+  type ConverterOptions,
+  converterNotes,
+  convertersOf,
+  defaultConverters,
+  givenConverters,
+  type TopicConverters,
+  withoutConverterNotes,
+} from './topic-converters.ts'
 
 interface TopicsOptions {
   /** The configuration may change topics so that records are deleted. */
   readonly allowDestructive?: boolean | undefined
   /** Default: says nothing. */
   readonly log?: Logger | undefined
-}
-
-interface ConverterOptions {
-  readonly 'key.converter': string | undefined
-  readonly 'value.converter': string | undefined
 }
 
 /**
@@ -104,25 +101,21 @@ export class Topics {
 
   /** How a source writes the topic: its own option, the topic's, json behind a parser, the connector's default. */
   forSource(topic: string, source: SourceConfig): TopicConverters {
-    return this.#resolve(topic, source.common, defaultsOf(source))
+    return this.#resolve(topic, source.common, defaultConverters(source))
   }
 
   /** How a sink reads the topic: its own option, the topic's, its source's in this configuration, what it remembers. */
   async forSink(topic: string, own: ConverterOptions): Promise<TopicConverters> {
     const writer = this.#writerOf(topic)
-    if (writer !== undefined) return this.#resolve(topic, own, { ...defaultsOf(writer), ...given(writer.common) })
-    const remembered = (await this.#broker.topic(topic))?.configs ?? {}
-    return this.#resolve(topic, own, {
-      'key.converter': remembered['key.converter'] ?? 'bytes',
-      'value.converter': remembered['value.converter'] ?? 'bytes',
-    })
+    if (writer !== undefined)
+      return this.#resolve(topic, own, { ...defaultConverters(writer), ...givenConverters(writer.common) })
+    const { configs = {} } = (await this.#broker.topic(topic)) ?? {}
+    return this.#resolve(topic, own, { 'key.converter': 'bytes', 'value.converter': 'bytes', ...configs })
   }
 
-  #resolve(topic: string, own: ConverterOptions, fallback: Record<keyof ConverterOptions, string>): TopicConverters {
-    const declared = this.#config.topics.find(t => t.name === topic)?.values
-    const named = (option: keyof ConverterOptions) =>
-      converterNamed(own[option] ?? declared?.[option] ?? fallback[option])
-    return { key: named('key.converter'), value: named('value.converter') }
+  #resolve(topic: string, own: ConverterOptions, fallback: ConverterOptions): TopicConverters {
+    const declared: ConverterOptions = this.#config.topics.find(t => t.name === topic)?.values ?? {}
+    return convertersOf([own, declared, fallback])
   }
 
   #writerOf(topic: string): SourceConfig | undefined {
@@ -132,8 +125,9 @@ export class Topics {
   /** Who does not declare a topic leaves its settings as they are. */
   async #specOf(name: string, source: SourceConfig | undefined): Promise<TopicSpec> {
     const declared = this.#config.topics.find(t => t.name === name)
-    const remembers = source === undefined ? {} : namesOf(this.forSource(name, source))
-    const settings = declared?.configs ?? (await this.#broker.topic(name))?.configs
+    const remembers = source === undefined ? {} : converterNotes(this.forSource(name, source))
+    const settings =
+      declared?.configs ?? withoutConverterNotes((await this.#broker.topic(name))?.configs ?? {}, remembers)
     const configs = declared === undefined ? { ...settings, ...remembers } : { ...remembers, ...settings }
     return { name, partitions: declared?.values.partitions, configs }
   }
@@ -152,25 +146,6 @@ export class Topics {
       this.#creating.delete(name)
     }
   }
-}
-
-function defaultsOf(source: SourceConfig): Record<keyof ConverterOptions, string> {
-  const plain = source.connector.defaultConverter
-  const structured = source.transforms.some(t => t.transform.structured)
-  return { 'key.converter': plain, 'value.converter': structured ? 'json' : plain }
-}
-
-function given(options: ConverterOptions): Partial<Record<keyof ConverterOptions, string>> {
-  const key = options['key.converter']
-  const value = options['value.converter']
-  return {
-    ...(key !== undefined && { 'key.converter': key }),
-    ...(value !== undefined && { 'value.converter': value }),
-  }
-}
-
-function namesOf({ key, value }: TopicConverters): Record<keyof ConverterOptions, string> {
-  return { 'key.converter': key.name, 'value.converter': value.name }
 }
 
 /** One error that says what all of them say. */

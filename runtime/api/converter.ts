@@ -7,6 +7,8 @@ import type { Schema } from './schema.ts'
  */
 export interface Converter {
   readonly name: string
+  /** How it was set up, by option: what a topic remembers, so that its readers take the same. */
+  readonly settings?: Readonly<Record<string, string>>
   /** What its bytes are to someone who only copies them. */
   readonly encoding: Encoding
   /** Appends the encoding of `value` to the writer, or answers false for null. Throws RecordError. */

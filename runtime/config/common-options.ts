@@ -1,4 +1,4 @@
-import { type BooleanSpec, defineOptions } from '../api/index.ts'
+import { defineOptions } from '../api/index.ts'
 import { CONVERTER_NAMES } from '../converters/index.ts'
 
 const MINUTE = 60_000
@@ -9,15 +9,73 @@ const isConverter = (name: string) =>
     ? undefined
     : `a converter (${CONVERTER_NAMES.filter(n => !n.includes('.')).join(', ')})`
 
-/** Beside a converter in most Connect configurations. */
-const schemasEnable = (of: 'key' | 'value') =>
-  ({
+/** Of a topic, and of a connector. */
+const CONVERTERS = {
+  'key.converter': {
+    type: 'string',
+    default: null,
+    validate: isConverter,
+    doc: 'How keys are encoded: bytes, string or json. What a connector says goes before what the topic says; a topic remembers what its source wrote.',
+  },
+  'key.converter.schemas.enable': {
     type: 'boolean',
     default: null,
     importance: 'low',
-    doc: `JSON ${of}s come without a schema beside them: false (Connect's default is true).`,
-    validate: enabled => (enabled ? 'false: schemas in JSON come with change capture' : undefined),
-  }) as const satisfies BooleanSpec
+    doc: 'JSON keys have their schema beside them: `{"schema":…,"payload":…}`. Default: false for `json`, true for the Java class.',
+  },
+  'key.converter.replace.null.with.default': {
+    type: 'boolean',
+    default: null,
+    importance: 'low',
+    doc: 'A null in a JSON key becomes the default of its schema, where that has one. Default: false for `json`, true for the Java class.',
+  },
+  'key.converter.decimal.format': {
+    type: 'enum',
+    values: ['BASE64', 'NUMERIC'],
+    ignoreCase: true,
+    default: null,
+    importance: 'low',
+    doc: 'Decimals in JSON keys: `BASE64` of the unscaled bytes (the default), or `NUMERIC`.',
+  },
+  'key.converter.schemas.cache.size': {
+    type: 'integer',
+    default: null,
+    importance: 'low',
+    doc: 'Most schemas that a reader of JSON keys keeps; 1000 by default.',
+  },
+  'value.converter': {
+    type: 'string',
+    default: null,
+    validate: isConverter,
+    doc: 'How values are encoded: bytes, string or json. What a connector says goes before what the topic says; a topic remembers what its source wrote.',
+  },
+  'value.converter.schemas.enable': {
+    type: 'boolean',
+    default: null,
+    importance: 'low',
+    doc: 'JSON values have their schema beside them: `{"schema":…,"payload":…}`. Default: false for `json`, true for the Java class.',
+  },
+  'value.converter.replace.null.with.default': {
+    type: 'boolean',
+    default: null,
+    importance: 'low',
+    doc: 'A null in a JSON value becomes the default of its schema, where that has one. Default: false for `json`, true for the Java class.',
+  },
+  'value.converter.decimal.format': {
+    type: 'enum',
+    values: ['BASE64', 'NUMERIC'],
+    ignoreCase: true,
+    default: null,
+    importance: 'low',
+    doc: 'Decimals in JSON values: `BASE64` of the unscaled bytes (the default), or `NUMERIC`.',
+  },
+  'value.converter.schemas.cache.size': {
+    type: 'integer',
+    default: null,
+    importance: 'low',
+    doc: 'Most schemas that a reader of JSON values keeps; 1000 by default.',
+  },
+} as const
 
 /** `worker:` in a pipeline file: the process. */
 export const WORKER_OPTIONS = defineOptions({
@@ -148,38 +206,12 @@ export const TOPIC_OPTIONS = defineOptions({
     aliases: ['num.partitions'],
     doc: 'Number of partitions. May grow, never shrink.',
   },
-  'key.converter': {
-    type: 'string',
-    default: null,
-    validate: isConverter,
-    doc: 'How keys are encoded in this topic: bytes, string or json.',
-  },
-  'key.converter.schemas.enable': schemasEnable('key'),
-  'value.converter': {
-    type: 'string',
-    default: null,
-    validate: isConverter,
-    doc: 'How values are encoded in this topic: bytes, string or json.',
-  },
-  'value.converter.schemas.enable': schemasEnable('value'),
+  ...CONVERTERS,
 })
 
 const COMMON = {
   'tasks.max': { type: 'integer', default: 1, min: 1, max: 1000, doc: 'Most tasks the connector may be split into.' },
-  'key.converter': {
-    type: 'string',
-    default: null,
-    validate: isConverter,
-    doc: "Overrides the topic's key converter: bytes, string or json.",
-  },
-  'key.converter.schemas.enable': schemasEnable('key'),
-  'value.converter': {
-    type: 'string',
-    default: null,
-    validate: isConverter,
-    doc: "Overrides the topic's value converter: bytes, string or json.",
-  },
-  'value.converter.schemas.enable': schemasEnable('value'),
+  ...CONVERTERS,
   'errors.tolerance': {
     type: 'enum',
     values: ['none', 'all'],

@@ -1,16 +1,27 @@
-import { type Converter, RecordError, stringifyJson } from '../api/index.ts'
+import {
+  type Converter,
+  DECIMAL,
+  type Decimal,
+  decimalText,
+  doubleText,
+  floatText,
+  jsonOf,
+  RecordError,
+  type Schema,
+  stringifyJson,
+} from '../api/index.ts'
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Connect's StringConverter: text as UTF-8; other values by their JSON text. */
+/** Connect's StringConverter: text as UTF-8; numbers as Java writes them, other values by their JSON text. */
 export const stringConverter: Converter = {
   name: 'string',
   encoding: 'bytes',
-  encode(value, _schema, into) {
+  encode(value, schema, into) {
     if (value === null || value === undefined) return false
     if (typeof value === 'string') into.appendUtf8(value)
     else if (value instanceof Uint8Array) into.append(value)
-    else into.appendUtf8(stringifyJson(value))
+    else into.appendUtf8(schema === undefined ? stringifyJson(value) : textOf(value, schema))
     return true
   },
   decode(bytes) {
@@ -21,4 +32,11 @@ export const stringConverter: Converter = {
       throw new RecordError('string converter: the value is not valid UTF-8; use value.converter: bytes', { cause })
     }
   },
+}
+
+function textOf(value: unknown, schema: Schema): string {
+  if (typeof value === 'number' && schema.type === 'FLOAT64') return doubleText(value)
+  if (typeof value === 'number' && schema.type === 'FLOAT32') return floatText(value)
+  if (schema.name === DECIMAL) return decimalText(value as Decimal)
+  return jsonOf(schema, value)
 }

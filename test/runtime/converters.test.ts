@@ -82,7 +82,7 @@ describe.skipIf(folder === undefined)(
     test('there are enough of them', () => expect(converting.length).toBeGreaterThan(40))
 
     test.each(converting.filter(c => c.dir === 'from').map(c => [c.id, c] as const))('%s: the same bytes', (_, c) => {
-      const bytes = encode(converterNamed(c.converter), ours(c.value))
+      const bytes = encode(converterNamed(c.converter, { 'schemas.enable': false }), ours(c.value))
       const expected = c.bytes === null ? null : Buffer.from(c.bytes, 'base64').toString()
       const got = bytes === null ? null : bytes.toString()
       if (expected !== null && got !== null && c.converter.includes('Json')) {
@@ -95,7 +95,7 @@ describe.skipIf(folder === undefined)(
 
     test.each(converting.filter(c => c.dir === 'to').map(c => [c.id, c] as const))('%s: the same value', (_, c) => {
       const bytes = c.bytes === null ? null : Buffer.from(c.bytes, 'base64')
-      const { value } = converterNamed(c.converter).decode(bytes)
+      const { value } = converterNamed(c.converter, { 'schemas.enable': false }).decode(bytes)
       expect(value === 0 ? 0 : value).toEqual(ours(c.value))
     })
   },

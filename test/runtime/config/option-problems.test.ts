@@ -74,14 +74,6 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ],
   ],
   [
-    'schemas in JSON',
-    `topics: { t: { value.converter.schemas.enable: true } }\n${sink(`${BUCKET}value.converter: json\n    value.converter.schemas.enable: true`)}`,
-    [
-      '/p/a.yaml:1:48 topics.t.value.converter.schemas.enable: expected false: schemas in JSON come with change capture, got "true"',
-      '/p/a.yaml:9:37 sinks.b.value.converter.schemas.enable: expected false: schemas in JSON come with change capture, got "true"',
-    ],
-  ],
-  [
     'a file source without paths',
     source('paths: []'),
     ['/p/a.yaml:5:12 sources.a.paths: expected a list of at least one, got none'],
