@@ -1,4 +1,4 @@
-import { type ConnectRecord, type Header, type Schema } from '../../../runtime/api/index.ts'
+import type { ConnectRecord, Header, Schema } from '../../../runtime/api/index.ts'
 import type { OldRow } from '../changes.ts'
 import type { Tuple } from '../tuple.ts'
 import type { ChangeSource } from './change-source.ts'

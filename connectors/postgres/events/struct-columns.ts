@@ -81,7 +81,7 @@ export class StructColumns {
   /** The same as a struct of `schema`, which is to be asked for afterwards. */
   values(tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined): unknown[] {
     const values = this.#members.map(member => {
-      const value = valueOf(member, tuple, keyOnly, earlier)
+      const value = columnValue(member, tuple, keyOnly, earlier)
       // The catalogue is ahead of the change: the column was not NOT NULL yet.
       if (value === null && member.required) this.#relax(member)
       return value
@@ -115,7 +115,7 @@ function writeUnchanged(member: Member, earlier: Tuple | undefined, json: JsonBy
   else json.raw(member.unavailable)
 }
 
-function valueOf({ codec, index, required }: Member, tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined) {
+function columnValue({ codec, index, required }: Member, tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined) {
   const kind = tuple.kinds[index]!
   if (kind === NULL) return keyOnly && required ? codec.absent : null
   if (kind !== UNCHANGED) return sentValue(codec, tuple, index)
