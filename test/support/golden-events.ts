@@ -134,3 +134,22 @@ function sortedBy(objects: readonly JsonObject[], name: string): JsonObject[] {
 export function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
+
+/** The event of a table without these columns, in rows and schema. */
+export function withoutColumns(event: ChangeEvent, names: readonly string[]): ChangeEvent {
+  const row = (value: JsonValue | undefined) => (isObject(value) ? without(value, names) : (value ?? null))
+  const fieldsWithout = (schema: JsonObject) => ({
+    ...schema,
+    fields: (schema.fields as readonly JsonObject[]).filter(({ field }) => !names.includes(String(field))),
+  })
+  const { value, valueSchema } = event
+  if (!isObject(value) || !isObject(valueSchema)) return event
+  const fields = (valueSchema.fields as readonly JsonObject[]).map(field =>
+    field.field === 'before' || field.field === 'after' ? fieldsWithout(field) : field,
+  )
+  return {
+    ...event,
+    value: { ...value, before: row(value.before), after: row(value.after) },
+    valueSchema: { ...valueSchema, fields },
+  }
+}

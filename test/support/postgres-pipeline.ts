@@ -1,0 +1,96 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Pipeline, startPipeline } from '../../cli/index.ts'
+import { committedRecords, type PlainRecord, readPlainLog } from '../integrity/log/plain-log.ts'
+import { lsnOf } from './postgres-lsn.ts'
+import type { PostgresServer } from './postgres.ts'
+
+const CAUGHT_UP_MS = 60_000
+const LOOK_MS = 20
+
+export interface PostgresPipelineOptions {
+  readonly server: PostgresServer
+  readonly database: string
+  /** Also the publication's name. */
+  readonly slot: string
+  /** Of the source, beside where the server is. */
+  readonly settings: Readonly<Record<string, string | number | boolean>>
+}
+
+/** Our connector in a worker of its own, in this process, with a log of its own in a temporary folder. */
+export class PostgresPipeline {
+  readonly #options: PostgresPipelineOptions
+  readonly #directory = mkdtempSync(join(tmpdir(), 'kts-postgres-pipeline-'))
+  #pipeline: Pipeline | undefined
+
+  constructor(options: PostgresPipelineOptions) {
+    this.#options = options
+  }
+
+  async start(): Promise<void> {
+    const { server, database, slot, settings } = this.#options
+    const file = join(this.#directory, 'pipeline.yaml')
+    const source = {
+      type: 'postgres',
+      'database.hostname': server.host,
+      'database.port': server.port,
+      'database.user': 'postgres',
+      'database.dbname': database,
+      'database.sslmode': 'disable',
+      'slot.name': slot,
+      'publication.name': slot,
+      'status.update.interval.ms': 50,
+      ...settings,
+    }
+    writeFileSync(file, JSON.stringify({ name: 'replay', worker: { 'rest.port': 0 }, sources: { source } }))
+    this.#pipeline = await startPipeline([file])
+  }
+
+  /** Everything that was committed on the server before this call is durable here. Rejects when the connector stops. */
+  async caughtUp(): Promise<void> {
+    const { server, database, slot } = this.#options
+    const { rows } = await server.query('SELECT pg_current_wal_flush_lsn() AS lsn', database)
+    const target = lsnOf(rows[0].lsn)
+    const deadline = Date.now() + CAUGHT_UP_MS
+    for (;;) {
+      const slots = await server.query(
+        `SELECT confirmed_flush_lsn AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+      )
+      const confirmed = slots.rows[0]?.lsn
+      if (confirmed != null && lsnOf(confirmed) >= target) return
+      const status = await this.#pipeline!.status()
+      const [task] = status.connectors[0]?.tasks ?? []
+      if (status.connectors[0]?.state === 'FAILED') throw new Error(`the connector failed: ${task?.trace}`)
+      if (Date.now() > deadline) {
+        const stands = JSON.stringify(status.connectors[0])
+        throw new Error(`${slot} stands at ${confirmed}, and not at ${rows[0].lsn}: ${stands}`)
+      }
+      await new Promise(resolve => setTimeout(resolve, LOOK_MS))
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#pipeline?.stop()
+    this.#pipeline = undefined
+  }
+
+  /** What a consumer of committed records finds in the files, by topic, in each partition's order. */
+  topics(): Map<string, readonly PlainRecord[]> {
+    const data = join(this.#directory, '.kts-connect')
+    const found = new Map<string, PlainRecord[]>()
+    for (const folder of readdirSync(data).sort()) {
+      const topic = /^(?!__(?!debezium))(.*)-\d+$/.exec(folder)?.[1]
+      if (topic === undefined) continue
+      const records = committedRecords(readPlainLog(join(data, folder)))
+      found.set(topic, [...(found.get(topic) ?? []), ...records])
+    }
+    return found
+  }
+
+  /** Stops it and removes its folder; the slot goes with the server or its database. */
+  async close(): Promise<void> {
+    await this.stop()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
