@@ -1,22 +1,8 @@
 import { errorCode, errorMessage, KtsError } from '../../runtime/api/index.ts'
+import { serverError } from './server-error.ts'
 
 /** Of the client: the server answered N to the request for TLS. */
 const TLS_REFUSED = 'The server does not support SSL connections'
-
-/** Node's codes that a new attempt may mend: nobody listens, the way there is cut, the name is not known (yet). */
-const UNREACHABLE = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'ENOTFOUND',
-  'ENOENT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'ECONNABORTED',
-])
 
 /** True when the same server may let us in with (or without) TLS, where the mode leaves that open. */
 export function worthTheOtherWay(error: unknown): boolean {
@@ -24,26 +10,22 @@ export function worthTheOtherWay(error: unknown): boolean {
 }
 
 /**
- * What a failed connection or query means, with place and remedy. RETRIABLE: the server is away, starts, stops or is
- * full. CONFIG_INVALID: it will say the same again. Codes: PostgreSQL's appendix A. What is a KtsError already stays.
+ * What a failed connection means, with place and remedy. RETRIABLE: the server is away, starts, stops or is full.
+ * CONFIG_INVALID: it will say the same again. What is a KtsError already stays.
  */
 export function connectionError(error: unknown, place: string): KtsError {
   if (error instanceof KtsError) return error
-  const code = errorCode(error)
-  const said = errorMessage(error)
-  const remedy = remedyOf(code, error)
-  const retriable = isPassing(code, said)
-  return new KtsError(
-    retriable ? 'RETRIABLE' : 'CONFIG_INVALID',
-    `PostgreSQL at ${place}: ${said}${remedy === '' ? '' : `; ${remedy}`}`,
-    { cause: error, details: { code } },
-  )
+  const told = serverError(error, `PostgreSQL at ${place}`)
+  const remedy = remedyOf(errorCode(error), error)
+  const message = remedy === '' ? told.message : `${told.message}; ${remedy}`
+  return new KtsError(reactionCode(error, told), message, { cause: error })
 }
 
-/** True for what passes by itself: a server that is away, starts, stops, fails over, or has no connection left. */
-export function isPassing(code: string, said: string): boolean {
-  if (UNREACHABLE.has(code) || /^(08|53|57P0)/.test(code)) return true
-  return code === 'UNKNOWN' && /^Connection terminated/.test(said)
+function reactionCode(error: unknown, told: KtsError): string {
+  if (isTlsError(error) || errorMessage(error) === TLS_REFUSED || /^SASL: /.test(errorMessage(error)))
+    return 'CONFIG_INVALID'
+  // A name may be unknown for a moment, while a service starts or moves.
+  return errorCode(error) === 'ENOTFOUND' ? 'RETRIABLE' : told.code
 }
 
 function remedyOf(code: string, error: unknown): string {

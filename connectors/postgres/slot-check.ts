@@ -7,7 +7,8 @@ export interface SlotPosition {
   /** End of the last transaction that is durable with us. */
   readonly end: Lsn
   readonly systemId: string
-  readonly timeline: number
+  /** Undefined where the checkpoint has none. */
+  readonly timeline?: number
 }
 
 /** The server as it is now. */
@@ -83,12 +84,13 @@ function checkServer(position: SlotPosition, server: SlotServer, slot: SlotState
     throw lost(
       `this is another server: system identifier ${server.systemId} at ${formatLsn(server.currentLsn)} (${slotAt}), where the checkpoint was made on ${position.systemId} at ${at}; check database.hostname first`,
     )
-  if (server.timeline < position.timeline)
+  const timeline = position.timeline ?? server.timeline
+  if (server.timeline < timeline)
     throw lost(
-      `the server is on timeline ${server.timeline} at ${formatLsn(server.currentLsn)} (${slotAt}), older than timeline ${position.timeline} at ${at} of the checkpoint: it is the old primary, or was restored from a backup; check database.hostname first`,
+      `the server is on timeline ${server.timeline} at ${formatLsn(server.currentLsn)} (${slotAt}), older than timeline ${timeline} at ${at} of the checkpoint: it is the old primary, or was restored from a backup; check database.hostname first`,
     )
-  const left = server.history.find(entry => entry.timeline === position.timeline)
-  if (server.timeline > position.timeline && left !== undefined && left.end < position.end)
+  const left = server.history.find(entry => entry.timeline === timeline)
+  if (server.timeline > timeline && left !== undefined && left.end < position.end)
     throw lost(
       `the server went over to timeline ${server.timeline} at ${formatLsn(left.end)} (${slotAt}), before ${at}, up to where the connector has everything: what was committed between them was lost in the failover, yet stands in the topics`,
     )
