@@ -1,0 +1,101 @@
+import type pg from 'pg'
+import { serverError } from '../server-error.ts'
+import { PLACES_PER_BLOCK, placesBetween, type Place } from './place.ts'
+import type { SnapshotTable } from './rows.ts'
+
+/** A table that stores rows: one that is captured, or a leaf of one that is partitioned. */
+export interface Leaf {
+  readonly oid: number
+  /** Quoted, with its schema. */
+  readonly name: string
+  readonly filenode: number
+  /** The end as it was when it was looked at: rows behind it are newer, and are in the stream. */
+  readonly end: Place
+  /** Bytes, large values included, and rows, by the server's estimate; rows at least 0. */
+  readonly bytes: number
+  readonly rows: number
+}
+
+const LEAVES = `SELECT c.oid::int8::text AS oid, format('%I.%I', n.nspname, c.relname) AS name,
+  coalesce(pg_relation_filenode(c.oid), 0)::int8::text AS filenode,
+  (pg_relation_size(c.oid) / current_setting('block_size')::int8)::text AS blocks,
+  pg_table_size(c.oid)::text AS bytes, greatest(c.reltuples, 0)::float8::text AS rows
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf))
+ORDER BY c.oid`
+
+/** In the order of their oids; none for a table that is gone. */
+export async function leavesOf(client: pg.Client, oid: number): Promise<Leaf[]> {
+  const { rows } = await client.query<Record<string, string>>(LEAVES, [oid])
+  return rows.map(row => ({
+    oid: Number(row.oid),
+    name: row.name!,
+    filenode: Number(row.filenode),
+    end: Number(row.blocks) * PLACES_PER_BLOCK,
+    bytes: Number(row.bytes),
+    rows: Math.round(Number(row.rows)),
+  }))
+}
+
+/** How many places hold about so many rows, and at most so many bytes: whole blocks. */
+export function spanOf(leaf: Leaf, rows: number, bytes: number): Place {
+  const blocks = Math.max(1, leaf.end / PLACES_PER_BLOCK)
+  const byBytes = bytes / Math.max(1, leaf.bytes / blocks)
+  const byRows = leaf.rows === 0 ? byBytes : rows / (leaf.rows / blocks)
+  return Math.max(1, Math.floor(Math.min(byBytes, byRows))) * PLACES_PER_BLOCK
+}
+
+export interface PartView {
+  /** The leaf's file as the snapshot sees it, and as it is: they differ when it was rewritten in between, and then it is empty. */
+  readonly seen: number
+  readonly filenode: number
+  /** pg_current_snapshot(), as text. */
+  readonly snapshot: string
+}
+
+/**
+ * Begins the transaction that a part of a leaf is read in. It is locked against DDL before its snapshot is taken, so what
+ * is asked of the catalogue until the end of the transaction holds for the rows. Undefined when the leaf is gone (or has
+ * another name, which is the same to whoever asks for the leaves again).
+ */
+export async function beginPart(client: pg.Client, leaf: Leaf, exported?: string): Promise<PartView | undefined> {
+  try {
+    await client.query(
+      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${exported === undefined ? '' : `SET TRANSACTION SNAPSHOT '${exported}'; `}SET LOCAL row_security = off; LOCK TABLE ONLY ${leaf.name} IN ACCESS SHARE MODE`,
+    )
+    const { rows } = await client.query<Record<string, string>>(
+      `SELECT relfilenode::int8::text AS seen, pg_relation_filenode(oid)::int8::text AS filenode, pg_current_snapshot()::text AS snapshot FROM pg_class WHERE oid = ${leaf.oid}`,
+    )
+    const [row] = rows
+    if (row !== undefined) {
+      return { seen: Number(row.seen), filenode: Number(row.filenode), snapshot: row.snapshot! }
+    }
+  } catch (error) {
+    const problem = serverError(error, `reading ${leaf.name}`)
+    if (problem.details?.sqlState !== '42P01' && problem.details?.sqlState !== '3F000') throw problem
+  }
+  await client.query('ROLLBACK')
+  return undefined
+}
+
+/** Rows of [from, to) of a leaf, or those at certain places. */
+export function copyPart(
+  table: SnapshotTable,
+  leaf: Leaf,
+  rows: { readonly from: Place; readonly to: Place | undefined } | { readonly tids: readonly string[] },
+  options: { readonly binary: boolean; readonly filter?: string | undefined },
+): string {
+  const columns = table.relation.columns.map(column => quoteIdentifier(column.name)).join(', ')
+  const where =
+    'tids' in rows
+      ? `ctid = ANY ('{${rows.tids.map(tid => `"${tid}"`).join()}}'::tid[])`
+      : placesBetween(rows.from, rows.to)
+  // The line end keeps a comment at the end of the condition from hiding what follows.
+  const filter = options.filter === undefined ? '' : ` AND (${options.filter}\n)`
+  const form = options.binary ? ' WITH (FORMAT binary)' : ''
+  return `COPY (SELECT ${columns} FROM ONLY ${leaf.name} WHERE ${where}${filter}) TO STDOUT${form}`
+}
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}

@@ -1,0 +1,125 @@
+import type pg from 'pg'
+import type { Clock } from '../../../runtime/api/index.ts'
+import { CopyStream, type Lump } from '../copy-stream.ts'
+import { serverError } from '../server-error.ts'
+import { beginPart, copyPart, type Leaf } from './leaves.ts'
+import type { Place } from './place.ts'
+import type { SnapshotTable } from './rows.ts'
+
+/** A span of a leaf, the unit of work and of progress. */
+export interface Part {
+  readonly table: SnapshotTable
+  readonly leaf: Leaf
+  readonly from: Place
+  readonly to: Place
+}
+
+/** What a part may wait with in memory until its turn comes. */
+const AHEAD_BYTES = 16 << 20
+const WAIT_MS = 1000
+
+/**
+ * One connection, which reads part after part of an exported snapshot. A part whose turn has not come is read ahead into
+ * memory, up to a bound; then the server waits.
+ */
+export class PartReader {
+  readonly #client: pg.Client
+  readonly #options: { readonly snapshot: string; readonly binary: boolean; readonly clock: Clock }
+  #copy: CopyStream | undefined
+  #ahead: Lump[] = []
+  #aheadBytes = 0
+  #pump: Promise<void> | undefined
+  #begun: Promise<void> = Promise.resolve()
+  #isTurn = false
+  #ended = false
+  #error: unknown
+  part: Part | undefined
+  /** The leaf was rewritten or dropped since the snapshot: its rows are not there to be read. */
+  rewritten = false
+
+  constructor(client: pg.Client, options: { snapshot: string; binary: boolean; clock: Clock }) {
+    this.#client = client
+    this.#options = options
+  }
+
+  start(part: Part): void {
+    this.part = part
+    this.#ahead = []
+    this.#aheadBytes = 0
+    this.#isTurn = false
+    this.#ended = false
+    this.rewritten = false
+    this.#begun = this.#begin(part)
+    this.#pump = this.#begun
+      .then(() => this.#readAhead())
+      .catch(error => {
+        this.#error = error
+      })
+  }
+
+  async #begin(part: Part): Promise<void> {
+    const { snapshot, binary, clock } = this.#options
+    const view = await beginPart(this.#client, part.leaf, snapshot)
+    if (view === undefined || view.seen !== view.filenode) {
+      if (view !== undefined) await this.#client.query('ROLLBACK')
+      this.rewritten = true
+      this.#ended = true
+      return
+    }
+    const isLast = part.to >= part.leaf.end
+    const sql = copyPart(part.table, part.leaf, { from: part.from, to: isLast ? undefined : part.to }, { binary })
+    this.#copy = await CopyStream.begin(this.#client, sql, { clock, both: false })
+  }
+
+  async #readAhead(): Promise<void> {
+    while (!this.#isTurn && !this.#ended && this.#aheadBytes < AHEAD_BYTES) {
+      const lump = await this.#pull()
+      if (lump === undefined || lump.count === 0) continue
+      const start = lump.starts[0]!
+      const bytes = Buffer.from(lump.bytes.subarray(start, lump.ends[lump.count - 1]))
+      const starts = lump.starts.slice(0, lump.count).map(at => at - start)
+      const ends = lump.ends.slice(0, lump.count).map(at => at - start)
+      this.#ahead.push({ bytes, count: lump.count, starts, ends })
+      this.#aheadBytes += bytes.length
+    }
+  }
+
+  /** The next rows of the part, whose turn it is now; undefined at its end. Valid until the next call. */
+  async next(): Promise<Lump | undefined> {
+    this.#isTurn = true
+    const read = this.#ahead.shift()
+    if (read !== undefined) return read
+    if (this.#pump !== undefined) {
+      await this.#pump
+      this.#pump = undefined
+      if (this.#ahead.length > 0) return this.#ahead.shift()
+    }
+    if (this.#error !== undefined) {
+      const { schema, table } = this.part!.table.info
+      throw serverError(this.#error, `snapshot of ${schema}.${table}`)
+    }
+    while (!this.#ended) {
+      const lump = await this.#pull()
+      if (lump !== undefined && lump.count > 0) return lump
+    }
+    return undefined
+  }
+
+  async #pull(): Promise<Lump | undefined> {
+    const lump = await this.#copy!.next(WAIT_MS)
+    if (lump !== undefined) return lump
+    this.#ended = true
+    this.#copy = undefined
+    await this.#client.query('COMMIT')
+    return undefined
+  }
+
+  /** Cuts the connection. */
+  async close(): Promise<void> {
+    this.#isTurn = true
+    await this.#begun.catch(() => undefined)
+    await this.#copy?.close().catch(() => undefined)
+    await this.#pump
+    await this.#client.end().catch(() => undefined)
+  }
+}
