@@ -43,20 +43,26 @@ function reference(): string {
     ...SOURCES.map(own),
     ...SINKS.map(own),
     '## Transforms\n',
-    ...TRANSFORMS.map(({ name, doc, options }) => section(3, name, doc, options)),
+    ...TRANSFORMS.map(({ name, aliases, doc, options }) => {
+      const text = `${doc}${alsoKnown(aliases)}`
+      // Under the name of a Java class only defaults differ, which its text names.
+      return name.includes('.') ? `### ${name}\n\n${text}\n` : section(3, name, text, options)
+    }),
   ].join('\n')
 }
 
 function section(level: number, title: string, text: string, specs: OptionSpecs): string {
-  const rows = describeOptions(specs).map(row => tableRow(row, specs[row.name]!))
-  return [
-    `${'#'.repeat(level)} ${title}\n`,
-    `${text}\n`,
-    '| option | takes | default | |',
-    '|---|---|---|---|',
-    ...rows,
-    '',
-  ].join('\n')
+  const groups = new Map<string, string[]>()
+  for (const row of describeOptions(specs)) {
+    const spec = specs[row.name]!
+    const group = spec.group ?? ''
+    groups.set(group, [...(groups.get(group) ?? []), tableRow(row, spec)])
+  }
+  const tables = [...groups].map(([group, rows]) => {
+    const heading = group === '' ? [] : [`**${group[0]!.toUpperCase()}${group.slice(1)}**\n`]
+    return [...heading, '| option | takes | default | |', '|---|---|---|---|', ...rows, ''].join('\n')
+  })
+  return [`${'#'.repeat(level)} ${title}\n`, `${text}\n`, ...tables].join('\n')
 }
 
 function tableRow(row: OptionRow, spec: OptionSpec): string {
