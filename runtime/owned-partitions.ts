@@ -8,7 +8,8 @@ import type { TopicConverters } from './topic-converters.ts'
 export class OwnedPartition {
   readonly topic: string
   readonly partition: number
-  readonly converters: TopicConverters
+  /** Known with the first records: a topic remembers its converters from the moment its source first writes it. */
+  converters: TopicConverters | undefined
   readonly inFlight = new InFlight()
   readonly letters: KeptLetters
   /** Everything before it was given to the task or is nothing that could be: markers, aborted records, gaps. */
@@ -18,10 +19,9 @@ export class OwnedPartition {
   /** As JSON text. */
   #state: string
 
-  constructor(assigned: AssignedPartition, state: JsonObject | null, converters: TopicConverters) {
+  constructor(assigned: AssignedPartition, state: JsonObject | null) {
     this.topic = assigned.topic
     this.partition = assigned.partition
-    this.converters = converters
     this.letters = new KeptLetters(assigned.metadata)
     this.position = assigned.offset
     this.#committed = assigned.offset

@@ -171,14 +171,13 @@ export class SinkLoop {
   }
 
   async #assigned(partitions: readonly AssignedPartition[]): Promise<void> {
-    const { broker, connector, task, converters, owned } = this.#parts
+    const { broker, connector, task, owned } = this.#parts
     const states = new Map<string, JsonObject | null>()
     for (const { partition: of, value } of await broker.checkpoints(connector)) {
       states.set(nameOf({ topic: String(of.kafka_topic), partition: Number(of.kafka_partition) }), value)
     }
     const opened = partitions.map(assigned => ({ assigned, state: states.get(nameOf(assigned)) ?? null }))
-    for (const { assigned, state } of opened)
-      owned.add(new OwnedPartition(assigned, state, await converters(assigned.topic)))
+    for (const { assigned, state } of opened) owned.add(new OwnedPartition(assigned, state))
     await task.open(
       opened.map(({ assigned: { topic, partition, offset }, state }) => ({ topic, partition, offset, state })),
     )
@@ -195,10 +194,15 @@ export class SinkLoop {
   }
 
   async #deliver(read: readonly LogRecords[]): Promise<void> {
-    const { pipeline, counters, badRecords, owned } = this.#parts
+    const { pipeline, converters, counters, badRecords, owned } = this.#parts
     const count = this.#countRead(read)
     const bad = badRecords.pending
-    const batches = read.map(records => pipeline.batch(records, owned.get(records).converters, this.#onBad))
+    const batches: CountedBatch[] = []
+    for (const records of read) {
+      const partition = owned.get(records)
+      partition.converters ??= await converters(partition.topic)
+      batches.push(pipeline.batch(records, partition.converters, this.#onBad))
+    }
     const rejected = await this.#put(batches, read)
     let undecided = count - (badRecords.pending - bad)
     for (let i = 0; i < batches.length; i++) {

@@ -29,7 +29,8 @@ export async function openSinkRun(sink: SinkConfig, parts: RunParts): Promise<Ta
   }
   const closing: { close(): Promise<void> }[] = [writer]
   try {
-    const task = await sink.connector.open(sink.options as never, taskContext(sink, parts, saveState, false))
+    const context = taskContext(sink, parts, { saveState, definesTransactions: false, packsJson: () => false })
+    const task = await sink.connector.open(sink.options as never, context)
     closing.unshift(task)
     const reader = await broker.subscribe(subscriptionOf(sink, parts.task))
     // Behind the task: its partitions go to another when it has let go of what it had open for them.

@@ -5,8 +5,10 @@ import {
   type Header,
   jsonOf,
   type PackedHeader,
+  type PackedPart,
   type PackedRecords,
   PackedWriter,
+  parseJson,
   type Schema,
   type SourcePart,
   stringifyJson,
@@ -16,7 +18,7 @@ import type { Append } from './append-fitting.ts'
 import { type BadRecords, type Original, originalAt, type Stage } from './bad-records.ts'
 import type { SourceConfig } from './config/types.ts'
 import type { Partitioner } from './partitioner.ts'
-import type { TopicConverters } from './topic-converters.ts'
+import { type TopicConverters, takesPackedJson } from './topic-converters.ts'
 import type { Topics } from './topics.ts'
 
 /** Records of one topic on their way, in the order of first appearance. */
@@ -68,7 +70,7 @@ export class SourcePipeline {
     const appends: Append[] = []
     this.#filtered = 0
     for (const part of parts) {
-      if (part.kind === 'packed' && this.#passes(part.topic)) {
+      if (part.kind === 'packed' && this.#passes(part)) {
         await this.#place(part.packed, part.topic, part.partition, part.orderKey, appends)
         continue
       }
@@ -80,7 +82,13 @@ export class SourcePipeline {
     return { appends, filtered: this.#filtered }
   }
 
-  #passes(topic: string): boolean {
+  /** `TaskContext.packsJson`. */
+  packsJson(topic: string): boolean {
+    return this.#transform === undefined && takesPackedJson(this.#convertersOf(topic))
+  }
+
+  #passes({ topic, encoding }: PackedPart): boolean {
+    if (encoding === 'json') return this.packsJson(topic)
     return this.#transform === undefined && this.#convertersOf(topic).value.encoding === 'bytes'
   }
 
@@ -125,6 +133,7 @@ export class SourcePipeline {
     let stage: Stage = 'TRANSFORMATION'
     let out: Outgoing | undefined
     try {
+      if (part.kind === 'packed' && part.encoding === 'json') parseBoth(record)
       const kept = this.#transform === undefined ? record : this.#transform(record)
       if (kept === undefined) {
         this.#filtered++
@@ -168,6 +177,18 @@ export function unpack(packed: PackedRecords, i: number, topic: string, partitio
     headers: unpackHeaders(packed.headerBlock(i)),
     timestamp: timestamp === -1 ? undefined : timestamp,
   }
+}
+
+/** Of a record whose key and value are JSON text: as if it had never been packed. */
+function parseBoth(record: ConnectRecord): void {
+  record.key = parsed(record.key)
+  record.value = parsed(record.value)
+}
+
+function parsed(json: unknown): unknown {
+  return json instanceof Uint8Array
+    ? parseJson(Buffer.from(json.buffer, json.byteOffset, json.length).toString())
+    : null
 }
 
 export function unpackHeaders(block: Uint8Array | undefined): Header[] | undefined {

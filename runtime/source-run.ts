@@ -47,9 +47,6 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
     const checkpoints = (await broker.checkpoints(source.name)).map(
       ({ partition, value }): SourceCheckpoint => ({ partition, position: value }),
     )
-    const definesTransactions = common['transaction.boundary'] === 'connector'
-    const context = taskContext(source, parts, noState, definesTransactions)
-    const task = await source.connector.open(options as never, checkpoints, context)
     const badRecords = badRecordsOf(source, parts)
     const pipeline = new SourcePipeline({
       source,
@@ -58,6 +55,12 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
       badRecords,
       partitioner: new Partitioner(common['partition.by']),
     })
+    const context = taskContext(source, parts, {
+      saveState: noState,
+      definesTransactions: common['transaction.boundary'] === 'connector',
+      packsJson: topic => pipeline.packsJson(topic),
+    })
+    const task = await source.connector.open(options as never, checkpoints, context)
     const loop = new SourceLoop({
       connector: source.name,
       task,
@@ -107,8 +110,7 @@ export function badRecordsOf(connector: SourceConfig | SinkConfig, parts: RunPar
 export function taskContext(
   { pipeline, name }: { readonly pipeline: string; readonly name: string },
   { task, clock, random, files, log, env = {}, signal, counters }: RunParts,
-  saveState: TaskContext['saveState'],
-  definesTransactions: boolean,
+  ofKind: Pick<TaskContext, 'saveState' | 'definesTransactions' | 'packsJson'>,
 ): TaskContext {
   return {
     pipeline,
@@ -120,10 +122,7 @@ export function taskContext(
     log,
     env,
     signal,
-    definesTransactions,
-    // Until the pipeline passes packed JSON.
-    packsJson: () => false,
-    saveState,
+    ...ofKind,
     report: facts => counters.report(facts),
     count: (event, by) => counters.count(event, by),
   }

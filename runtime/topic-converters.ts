@@ -19,6 +19,11 @@ export function convertersOf(layers: readonly ConverterOptions[]): TopicConverte
   return { key: converterOf('key', chosen), value: converterOf('value', chosen) }
 }
 
+/** JSON as a source may pack it itself: nothing beside the value, and nothing replaced in it. */
+export function takesPackedJson({ key, value }: TopicConverters): boolean {
+  return [key, value].every(({ encoding, settings = {} }) => encoding === 'json' && Object.keys(settings).length === 0)
+}
+
 /** What a source writes when nobody says otherwise: json behind a parser, else as its connector says. */
 export function defaultConverters(source: SourceConfig): ConverterOptions {
   const plain = source.connector.defaultConverter

@@ -29,6 +29,8 @@ export class Topics {
   readonly #allowDestructive: boolean
   readonly #log: Logger
   readonly #known = new Map<string, TopicDescription>()
+  /** Names of the sources that each topic was made sure of for: it remembers what they write. */
+  readonly #writers = new Map<string, Set<string>>()
   readonly #creating = new Map<string, Promise<TopicDescription>>()
 
   constructor(broker: Broker, config: WorkerConfig, options: TopicsOptions = {}) {
@@ -68,7 +70,11 @@ export class Topics {
 
   /** What was deleted since the start is created again, as the configuration has it. For a task that starts anew. */
   async restore(): Promise<void> {
-    for (const name of this.#known.keys()) if ((await this.#broker.topic(name)) === undefined) this.#known.delete(name)
+    for (const name of this.#known.keys()) {
+      if ((await this.#broker.topic(name)) !== undefined) continue
+      this.#known.delete(name)
+      this.#writers.delete(name)
+    }
     for (const [name, source] of this.#configured()) await this.ensure(name, source)
   }
 
@@ -94,9 +100,16 @@ export class Topics {
     return this.#known.get(topic)?.partitions
   }
 
-  /** Creates the topic when it is missing. */
+  /** Creates the topic when it is missing; it remembers how this source writes it before the first record goes there. */
   async ensure(topic: string, source: SourceConfig | undefined): Promise<void> {
-    if (!this.#known.has(topic)) await this.#ensure(topic, source)
+    const isNew = source !== undefined && this.#writers.get(topic)?.has(source.name) !== true
+    if (isNew || !this.#known.has(topic)) await this.#ensure(topic, source)
+  }
+
+  /** Topics that the source has written, or may, as it says. */
+  writtenBy(source: SourceConfig): readonly string[] {
+    const written = [...this.#writers].flatMap(([topic, sources]) => (sources.has(source.name) ? [topic] : []))
+    return [...new Set([...source.connector.topics(source.options as never), ...written])]
   }
 
   /** How a source writes the topic: its own option, the topic's, json behind a parser, the connector's default. */
@@ -134,13 +147,17 @@ export class Topics {
 
   async #ensure(name: string, source: SourceConfig | undefined): Promise<TopicDescription> {
     const running = this.#creating.get(name)
-    if (running !== undefined) return running
+    if (running !== undefined) {
+      await running.catch(() => undefined)
+      return this.#ensure(name, source)
+    }
     const options = { allowDestructive: this.#allowDestructive }
     const creating = this.#specOf(name, source).then(spec => this.#broker.ensureTopic(spec, options))
     this.#creating.set(name, creating)
     try {
       const topic = await creating
       this.#known.set(name, topic)
+      if (source !== undefined) this.#writers.set(name, (this.#writers.get(name) ?? new Set()).add(source.name))
       return topic
     } finally {
       this.#creating.delete(name)

@@ -17,12 +17,14 @@ export class Worker {
   readonly #environment: Environment
   readonly #sources: readonly ConnectorRunner[]
   readonly #sinks: readonly ConnectorRunner[]
+  readonly #topics: Topics
   readonly #startedAt: number
 
   private constructor(config: WorkerConfig, environment: Environment, topics: Topics) {
     this.config = config
     this.broker = environment.broker
     this.#environment = environment
+    this.#topics = topics
     this.#startedAt = environment.clock.now()
     const parts = { ...environment, config, topics }
     this.#sources = config.sources.map(source => new ConnectorRunner(source, parts))
@@ -42,7 +44,7 @@ export class Worker {
   async status(): Promise<WorkerStatus> {
     const sources = this.#sources.map(runner => {
       const { config } = runner
-      return runner.status(config.kind === 'source' ? config.connector.topics(config.options as never) : [], undefined)
+      return runner.status(config.kind === 'source' ? this.#topics.writtenBy(config) : [], undefined)
     })
     const sinks = await Promise.all(this.#sinks.map(runner => this.#sinkStatus(runner)))
     return {
