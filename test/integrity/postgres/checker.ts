@@ -1,0 +1,138 @@
+import { join } from 'node:path'
+import { type JsonObject, type JsonValue, parseJson } from '../../../base/index.ts'
+import { lsnOf } from '../../support/postgres-lsn.ts'
+import type { PostgresServer } from '../../support/postgres.ts'
+import type { PlainRecord } from '../log/plain-log.ts'
+import type { Findings } from '../suite.ts'
+import { RebuiltTable } from './rebuilt-table.ts'
+import { LEDGER, LOAD_TABLES, SIGNALS } from './tables.ts'
+import { TopicReader } from './topic-reader.ts'
+
+const EXAMPLES_MAX = 20
+
+interface SeenTransaction {
+  /** Changes by their number in it. */
+  readonly orders: Set<number>
+  /** Which the transaction topic gives, once its end has come. */
+  count: number | undefined
+}
+
+/**
+ * Reads the topics as a stranger would and holds them against the database: tables rebuilt from events, each change of each
+ * transaction once, commits in their order.
+ */
+export class TopicsChecker {
+  readonly #server: PostgresServer
+  readonly #database: string
+  readonly #readers: ReadonlyMap<string, TopicReader>
+  readonly #tables = new Map(LOAD_TABLES.map(table => [table.name, new RebuiltTable(table)]))
+  readonly #transactions = new Map<string, SeenTransaction>()
+  /** By topic: where the last streamed change stood. */
+  readonly #last = new Map<string, { commit: bigint; lsn: bigint }>()
+  readonly #ledger = new Set<string>()
+  readonly #highest = new Map<number, number>()
+  readonly #counts = { records: 0, altered: 0, reordered: 0, duplicates: 0 }
+  readonly #examples: string[] = []
+
+  constructor(server: PostgresServer, database: string, data: string, prefix: string) {
+    this.#server = server
+    this.#database = database
+    const names = [...LOAD_TABLES.map(({ name }) => `public.${name}`), `public.${SIGNALS}`, 'transaction']
+    this.#readers = new Map(names.map(name => [name, new TopicReader(join(data, `${prefix}.${name}-0`))]))
+  }
+
+  async check(): Promise<Findings> {
+    for (const [topic, reader] of this.#readers) for (const record of reader.read()) this.#take(topic, record)
+    const missing = await this.#missingInLedger()
+    const findings = { ...this.#counts, lost: missing.length, half: 0, examples: [...this.#examples, ...missing] }
+    // While something is still to come the tables are of different times.
+    if (missing.length > 0) return { ...findings, examples: findings.examples.slice(0, EXAMPLES_MAX) }
+    const half = this.#incomplete()
+    const differences = await this.#differences()
+    const examples = [...findings.examples, ...half, ...differences].slice(0, EXAMPLES_MAX)
+    return { ...findings, altered: findings.altered + differences.length, half: half.length, examples }
+  }
+
+  #take(topic: string, record: PlainRecord): void {
+    if (record.value === null) return
+    const value = parseJson(record.value.toString()) as JsonObject
+    if (topic === 'transaction') {
+      if (value.status === 'END') this.#transaction(String(value.id)).count = Number(value.event_count)
+      return
+    }
+    const { op, source, before, after } = value
+    const place = `${topic} at offset ${record.offset}`
+    if (op !== 'r') this.#takeStreamed(topic, place, value.transaction, source as JsonObject)
+    const name = topic.slice('public.'.length)
+    this.#tables.get(name)?.take(String(op), before, after)
+    if (name === LEDGER && op === 'c') this.#takeLedger(place, after as JsonObject)
+  }
+
+  #takeStreamed(topic: string, place: string, transaction: JsonValue | undefined, source: JsonObject): void {
+    this.#counts.records++
+    const { id, total_order: order } = (transaction ?? {}) as JsonObject
+    const { orders } = this.#transaction(String(id))
+    if (orders.has(Number(order))) this.#note('duplicates', `${place}: change ${order} of transaction ${id}`)
+    orders.add(Number(order))
+    const [commitText] = JSON.parse(String(source.sequence)) as (string | null)[]
+    const [commit, lsn] = [BigInt(commitText ?? '0'), BigInt(String(source.lsn))]
+    const last = this.#last.get(topic)
+    if (last !== undefined && (commit < last.commit || (commit === last.commit && lsn < last.lsn)))
+      this.#note('reordered', `${place}: ${commit}/${lsn} behind ${last.commit}/${last.lsn}`)
+    this.#last.set(topic, { commit, lsn })
+  }
+
+  #takeLedger(place: string, { writer, n }: JsonObject): void {
+    const name = `${writer}/${n}`
+    if (this.#ledger.has(name)) this.#note('duplicates', `${place}: transaction ${name}`)
+    this.#ledger.add(name)
+    const highest = this.#highest.get(Number(writer)) ?? -1
+    if (Number(n) < highest) this.#note('reordered', `${place}: transaction ${name} behind ${highest}`)
+    this.#highest.set(Number(writer), Math.max(highest, Number(n)))
+  }
+
+  #transaction(id: string): SeenTransaction {
+    const seen = this.#transactions.get(id) ?? { orders: new Set(), count: undefined }
+    this.#transactions.set(id, seen)
+    return seen
+  }
+
+  async #missingInLedger(): Promise<string[]> {
+    const { rows } = await this.#server.query(`SELECT writer || '/' || n AS name FROM ${LEDGER}`, this.#database)
+    const names = rows.map(({ name }) => String(name))
+    return names.filter(name => !this.#ledger.has(name)).map(name => `transaction ${name} has not come`)
+  }
+
+  /** Transactions of which another number of changes came than their end says. */
+  #incomplete(): string[] {
+    return [...this.#transactions]
+      .filter(([, { count, orders }]) => count !== orders.size)
+      .map(([id, { count, orders }]) => `transaction ${id} has ${count} changes, and ${orders.size} came`)
+  }
+
+  async #differences(): Promise<string[]> {
+    const lines: string[] = []
+    for (const { name, columns } of LOAD_TABLES) {
+      const table = this.#tables.get(name)!
+      const sql = `SELECT ${columns.map(column => `${column}::text`).join()} FROM ${name}`
+      const { rows } = await this.#server.query(sql, this.#database)
+      lines.push(...table.differences(rows.map(row => columns.map(column => row[column] as string | null))))
+      lines.push(...table.oddities)
+    }
+    return lines
+  }
+
+  #note(what: 'altered' | 'reordered' | 'duplicates', example: string): void {
+    this.#counts[what]++
+    if (this.#examples.length < EXAMPLES_MAX) this.#examples.push(`${what}: ${example}`)
+  }
+}
+
+/** How far the slot is confirmed, in bytes of WAL behind what the server has written. */
+export async function slotLag(server: PostgresServer, slot: string): Promise<number> {
+  const { rows } = await server.query(
+    `SELECT pg_current_wal_flush_lsn() AS now, confirmed_flush_lsn AS confirmed FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+  )
+  if (rows[0]?.confirmed == null) return Number.POSITIVE_INFINITY
+  return lsnOf(rows[0].now) - lsnOf(rows[0].confirmed)
+}
