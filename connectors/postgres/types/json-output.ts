@@ -1,0 +1,36 @@
+import type { JsonBytes } from '../json-bytes.ts'
+
+const QUOTE = 0x22
+const ZERO = 0x30
+const NULL = Buffer.from('null')
+
+/** ASCII that needs no escape, between quotes. */
+export function quoteBytes(bytes: Buffer, start: number, end: number, into: JsonBytes): void {
+  into.reserve(end - start + 2)
+  const out = into.bytes
+  let at = into.length
+  out[at++] = QUOTE
+  for (let i = start; i < end; i++) out[at++] = bytes[i]!
+  out[at++] = QUOTE
+  into.length = at
+}
+
+export function writeNull(into: JsonBytes): void {
+  into.raw(NULL)
+}
+
+export function writeInteger(into: JsonBytes, value: number | bigint): void {
+  if (typeof value === 'bigint') into.ascii(String(value))
+  else into.integer(value)
+}
+
+/** The last `digits` digits of a number below 2^31; answers the position behind them. */
+export function putDigits(out: Buffer, at: number, value: number, digits: number): number {
+  let rest = value | 0
+  for (let i = at + digits - 1; i >= at; i--) {
+    const tenth = (rest / 10) | 0
+    out[i] = ZERO + rest - tenth * 10
+    rest = tenth
+  }
+  return at + digits
+}
