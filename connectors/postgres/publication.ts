@@ -57,7 +57,7 @@ export async function ensurePublication(
     log.info({ publication: name }, `made publication ${name} (${options['publication.autocreate.mode']})`)
     return []
   }
-  return options['publication.autocreate.mode'] === 'filtered' ? fit(client, options, filter, state, log) : []
+  return options['publication.autocreate.mode'] === 'filtered' ? fitted(client, options, filter, state, log) : []
 }
 
 /** The SQL that makes it. Throws CONFIG_INVALID where the mode makes none. */
@@ -93,7 +93,7 @@ export async function creation(
   }
 }
 
-async function fit(
+async function fitted(
   client: pg.Client,
   options: PublicationOptions,
   filter: TableFilter,
@@ -175,7 +175,7 @@ async function apply(client: pg.Client, name: string, statements: readonly strin
 }
 
 /** ONLY: children by inheritance are captured by their own names. */
-function only({ schema, table }: TableName): string {
+export function only({ schema, table }: TableName): string {
   return `ONLY ${quoted(schema)}.${quoted(table)}`
 }
 
