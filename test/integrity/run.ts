@@ -2,9 +2,10 @@ import { parseArgs } from 'node:util'
 import { runSuite } from './harness.ts'
 import { SUITES } from './suites.ts'
 
-// A runner of its own, with options of its own.
-if (process.argv[process.argv.indexOf('--suite') + 1] === 'log') {
-  await import('./log-suite-run.ts')
+// Runners of their own, with options of their own.
+const wanted = process.argv[process.argv.indexOf('--suite') + 1]
+if (wanted === 'log' || wanted === 'postgres') {
+  await import(wanted === 'log' ? './log-suite-run.ts' : './postgres-suite-run.ts')
   process.exit()
 }
 

@@ -26,6 +26,10 @@ export class WorkerProcess {
     })
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   signal(signal: 'SIGKILL' | 'SIGTERM'): void {
     this.#child.kill(signal)
   }
