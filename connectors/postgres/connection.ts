@@ -136,11 +136,16 @@ export class Connections {
     // Without a listener a connection that breaks while idle would end the process. Queries reject by themselves.
     client.on('error', error => log.debug({ server: describeAddress(address) }, `connection lost: ${error.message}`))
     let given: KtsError | undefined
+    const because = (why: string) =>
+      new KtsError('RETRIABLE', `PostgreSQL at ${describeAddress(address)}/${this.#database}: ${why}`)
     const giveUp = (why: string) => {
-      given = new KtsError('RETRIABLE', `PostgreSQL at ${describeAddress(address)}/${this.#database}: ${why}`)
+      given = because(why)
       cut(client, given)
     }
-    const stop = () => giveUp('gave up connecting, since the connector stops')
+    const stopped = 'gave up connecting, since the connector stops'
+    // Before it connects nobody listens to the errors of its socket.
+    if (signal?.aborted) throw because(stopped)
+    const stop = () => giveUp(stopped)
     const timer = clock.timer(this.#timeoutMs, () =>
       giveUp(
         `expected to be let in within ${this.#timeoutMs} ms (connection.timeout.ms), got no answer; check the server and the network to it`,
@@ -148,8 +153,6 @@ export class Connections {
     )
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      if (signal?.aborted) stop()
-      if (given !== undefined) throw given
       await client.connect()
       await this.#expectTarget(client, address)
       return client

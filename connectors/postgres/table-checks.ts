@@ -13,7 +13,6 @@ interface Row {
   /** Without a replica identity the server refuses UPDATE and DELETE once the table is published. */
   identity: boolean
   usage: boolean
-  /** Of the captured table itself: partitions are read through it. */
   select: boolean
   policy: boolean
 }
