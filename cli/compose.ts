@@ -76,12 +76,13 @@ export async function startConfig(config: WorkerConfig, options: RunOptions = {}
   let worker: Worker | undefined
   let rest: RestServer
   try {
-    worker = await Worker.start(config, environment)
+    const running = await Worker.start(config, environment)
+    worker = running
     rest = await openRestServer({
       host: config.worker['rest.host.name'],
       port: config.worker['rest.port'],
       worker,
-      connectors: [...config.sources, ...config.sinks],
+      connectors: () => [...running.config.sources, ...running.config.sinks],
       version: VERSION,
       clusterId: broker.clusterId,
     })

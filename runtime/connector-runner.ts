@@ -1,5 +1,5 @@
 import type { Broker } from '../broker/index.ts'
-import type { Logger } from './api/index.ts'
+import type { Logger, TaskSignal } from './api/index.ts'
 import type { SinkConfig, SourceConfig } from './config/types.ts'
 import { ConnectorCounters } from './counters.ts'
 import { fenceEarlierTasks } from './earlier-tasks.ts'
@@ -16,6 +16,7 @@ export class ConnectorRunner {
   readonly counters = new ConnectorCounters()
   readonly #tasks: readonly TaskRunner[]
   #fencing: Promise<void> | undefined
+  #running: Promise<void> | undefined
   readonly #log: Logger
 
   constructor(config: SourceConfig | SinkConfig, parts: RunnerParts) {
@@ -40,14 +41,25 @@ export class ConnectorRunner {
     )
   }
 
-  /** Resolves when no task runs any more. */
-  async run(): Promise<void> {
+  /** Starts the tasks, once; resolves when none runs any more. */
+  run(): Promise<void> {
+    this.#running ??= this.#run()
+    return this.#running
+  }
+
+  async #run(): Promise<void> {
     await Promise.all(this.#tasks.map(task => task.keepRunning()))
     this.#log.info({ state: this.state }, 'the connector has ended')
   }
 
   stop(): void {
     for (const task of this.#tasks) task.stop()
+  }
+
+  /** To every task; answers what each will do. */
+  async signal(signal: TaskSignal): Promise<string> {
+    const answers = await Promise.all(this.#tasks.map(task => task.signal(signal)))
+    return [...new Set(answers)].join(' ')
   }
 
   /** Sinks: no more records will be written. */

@@ -79,6 +79,7 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
     return {
       run: () => loop.run(),
       stop: () => loop.stop(),
+      signal: task.signal === undefined ? undefined : signal => task.signal!(signal),
       close: () => closeInTurn([task, writer]),
     }
   } catch (error) {

@@ -1,5 +1,14 @@
 import { setMaxListeners } from 'node:events'
-import { type Clock, errorCode, errorMessage, type Logger, type Random, reactionTo } from './api/index.ts'
+import {
+  type Clock,
+  errorCode,
+  errorMessage,
+  KtsError,
+  type Logger,
+  type Random,
+  reactionTo,
+  type TaskSignal,
+} from './api/index.ts'
 import { Backoff } from './backoff.ts'
 import type { ConnectorCounters } from './counters.ts'
 import type { TaskState, TaskStatus } from './status.ts'
@@ -13,6 +22,8 @@ export interface TaskRun {
   stop(): void
   /** Sinks: no more records will be written. */
   end?(): void
+  /** Answers in a sentence what will be done; absent where the task takes none. */
+  signal?: ((signal: TaskSignal) => Promise<string>) | undefined
   close(): Promise<void>
 }
 
@@ -82,6 +93,15 @@ export class TaskRunner {
   stop(): void {
     this.#abort.abort()
     this.#run?.stop()
+  }
+
+  /** Rejects with NOT_RUNNING while there is no task that could hear it. */
+  async signal(signal: TaskSignal): Promise<string> {
+    const run = this.#run
+    if (run === undefined || this.#state !== 'RUNNING')
+      throw new KtsError('NOT_RUNNING', `task ${this.id} is ${this.#state}: signals are for a task that runs`)
+    if (run.signal === undefined) throw new KtsError('CONFIG_INVALID', 'this connector takes no signals')
+    return run.signal(signal)
   }
 
   end(): void {

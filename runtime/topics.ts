@@ -25,8 +25,8 @@ interface TopicsOptions {
  */
 export class Topics {
   readonly #broker: Broker
-  readonly #config: WorkerConfig
-  readonly #allowDestructive: boolean
+  #config: WorkerConfig
+  #allowDestructive: boolean
   readonly #log: Logger
   readonly #known = new Map<string, TopicDescription>()
   /** Names of the sources that each topic was made sure of for: it remembers what they write. */
@@ -38,6 +38,24 @@ export class Topics {
     this.#config = config
     this.#allowDestructive = options.allowDestructive ?? false
     this.#log = options.log ?? silentLogger
+  }
+
+  /**
+   * Goes over to another configuration, as `createConfigured`; keeps the one it has when that rejects. What deletes records
+   * was allowed for the first one alone.
+   */
+  async reconfigure(config: WorkerConfig): Promise<void> {
+    const before = this.#config
+    this.#config = config
+    this.#allowDestructive = false
+    try {
+      await this.createConfigured()
+      // Sources say anew how they write.
+      this.#writers.clear()
+    } catch (error) {
+      this.#config = before
+      throw error
+    }
   }
 
   /**

@@ -7,7 +7,8 @@ import type { ConnectorConfig, WorkerView } from './worker-view.ts'
 
 export interface ConnectRoutesOptions {
   readonly worker: WorkerView
-  readonly connectors: readonly ConnectorConfig[]
+  /** Those of the moment: a reload changes them. */
+  readonly connectors: () => readonly ConnectorConfig[]
   readonly version: string
   readonly clusterId: string
   /** `host:port` of this server, Connect's worker id; known only once it listens. */
@@ -30,7 +31,7 @@ export async function connectRoutes(app: FastifyInstance, options: ConnectRoutes
   }))
 
   const find = async (name: string, missing: string): Promise<[ConnectorConfig, ConnectorStatus]> => {
-    const config = options.connectors.find(connector => connector.name === name)
+    const config = options.connectors().find(connector => connector.name === name)
     const status = (await worker.status()).connectors.find(connector => connector.name === name)
     if (config === undefined || status === undefined) throw new HttpError(404, missing)
     return [config, status]
@@ -39,9 +40,9 @@ export async function connectRoutes(app: FastifyInstance, options: ConnectRoutes
 
   app.get<{ Querystring: { expand?: string | string[] } }>('/connectors', async request => {
     const { expand } = request.query
-    if (expand === undefined) return options.connectors.map(connector => connector.name)
+    if (expand === undefined) return options.connectors().map(connector => connector.name)
     const { connectors } = await worker.status()
-    const bodies = options.connectors.flatMap(config => {
+    const bodies = options.connectors().flatMap(config => {
       const status = connectors.find(connector => connector.name === config.name)
       return status === undefined ? [] : [[config.name, expanded([expand].flat(), config, status, workerId())] as const]
     })

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { errorCode, KtsError } from '../runtime/api/index.ts'
 import { type ConnectRoutesOptions, connectRoutes } from './connect-routes.ts'
 import { errorBody, HttpError, httpMessage } from './errors.ts'
 import { checkCaller, isLoopback } from './guard.ts'
+import { signalRoutes } from './signal-routes.ts'
 import { topicRoutes } from './topic-routes.ts'
 
 export interface RestServerOptions extends Omit<ConnectRoutesOptions, 'workerId'> {
@@ -72,6 +74,7 @@ async function buildApp(options: ConnectRoutesOptions): Promise<FastifyInstance>
   })
   await app.register(connectRoutes, options)
   await app.register(topicRoutes, options)
+  await app.register(signalRoutes, { worker: options.worker, newId: randomUUID })
   refuseOtherMethods(app, known)
   return app
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import { badBody, objectBody } from './bodies.ts'
 import { errorBody, HttpError, httpMessage } from './errors.ts'
 import { Producer } from './producer.ts'
 import { type RecordQuery, readRecords } from './read-records.ts'
@@ -112,17 +113,6 @@ function count(query: OneTopic['Querystring'], name: string): number | undefined
   const value = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
   throw new HttpError(400, `${httpMessage(400)}: "${name}" must be a whole number from 0, got ${JSON.stringify(text)}`)
-}
-
-function badBody(what: string): HttpError {
-  return new HttpError(400, `${httpMessage(400)}: ${what}`)
-}
-
-function objectBody<N extends string>(body: unknown, names: readonly N[]): { readonly [K in N]?: unknown } {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badBody('send a JSON object')
-  const other = Object.keys(body).find(name => !names.some(known => known === name))
-  if (other !== undefined) throw badBody(`unknown ${JSON.stringify(other)}, expected ${names.join(', ')}`)
-  return body as { readonly [K in N]?: unknown }
 }
 
 function isWhole(value: unknown, min: number): value is number {

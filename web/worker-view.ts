@@ -1,7 +1,7 @@
 import type { Worker, WorkerConfig } from '../runtime/index.ts'
 
 /** What the REST server needs of a worker; a test hands in something smaller. */
-export type WorkerView = Pick<Worker, 'broker' | 'status'>
+export type WorkerView = Pick<Worker, 'broker' | 'status' | 'signal'>
 
 export type Broker = WorkerView['broker']
 

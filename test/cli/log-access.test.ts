@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LocalLog, type LogAccess, RemoteLog } from '../../cli/log-access.ts'
 import { openRestServer, type RestServer } from '../../web/index.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
-import { workerStatus } from '../web/support.ts'
+import { noSignals, workerStatus } from '../web/support.ts'
 
 const ALL = {
   partition: undefined,
@@ -32,8 +32,9 @@ describe.each(['over REST', 'opened here'])('a log %s', how => {
   beforeEach(async () => {
     broker = new MemoryBroker()
     await broker.ensureTopic({ name: 'a.b', configs: {} })
-    const worker = { broker, status: async () => workerStatus([]) }
-    server = await openRestServer({ host: '127.0.0.1', port: 0, worker, connectors: [], version: '1', clusterId: 'c' })
+    const worker = { broker, status: async () => workerStatus([]), signal: noSignals }
+    const connectors = () => []
+    server = await openRestServer({ host: '127.0.0.1', port: 0, worker, connectors, version: '1', clusterId: 'c' })
     access = how === 'over REST' ? new RemoteLog(`${server.url}/`) : new LocalLog(broker)
   })
   afterEach(async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openRestServer, type RestServer } from '../../web/index.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
 import { sharedData } from '../support/shared-data.ts'
-import { connectorConfig, connectorStatus, workerStatus } from './support.ts'
+import { connectorConfig, connectorStatus, noSignals, workerStatus } from './support.ts'
 
 interface Step {
   readonly n: number
@@ -66,8 +66,8 @@ describe.skipIf(golden === undefined)('the answers of Kafka Connect 4.1.2', () =
     server = await openRestServer({
       host: '127.0.0.1',
       port: 0,
-      worker: { broker: new MemoryBroker(), status: async () => status },
-      connectors: [
+      worker: { broker: new MemoryBroker(), status: async () => status, signal: noSignals },
+      connectors: () => [
         connectorConfig('s1', 'source', FILE),
         connectorConfig('k1', 'sink', SINK),
         connectorConfig('f1', 'sink', SINK),

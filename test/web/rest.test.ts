@@ -1,21 +1,24 @@
 import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { packRecords } from '../../base/index.ts'
+import { KtsError, packRecords } from '../../base/index.ts'
 import { openRestServer, type RestServer } from '../../web/index.ts'
+import type { WorkerView } from '../../web/worker-view.ts'
 import { MemoryBroker } from '../support/memory-broker.ts'
-import { connectorConfig, connectorStatus, workerStatus } from './support.ts'
+import { connectorConfig, connectorStatus, noSignals, workerStatus } from './support.ts'
 
 const HEADERS = { version: '0.1.0', clusterId: 'c' }
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 
 let broker: MemoryBroker
 let server: RestServer
+let signal: WorkerView['signal']
 
 beforeEach(async () => {
   broker = new MemoryBroker()
   await broker.ensureTopic({ name: 'lines', configs: {} })
   await broker.ensureTopic({ name: 'wide', partitions: 3, configs: {} })
+  signal = noSignals
   server = await open(0)
 })
 afterEach(async () => {
@@ -24,8 +27,10 @@ afterEach(async () => {
 })
 
 function open(port: number, host = '127.0.0.1'): Promise<RestServer> {
-  const worker = { broker, status: async () => workerStatus([connectorStatus('s1')]) }
-  return openRestServer({ ...HEADERS, host, port, worker, connectors: [connectorConfig('s1', 'source', {})] })
+  const told: WorkerView['signal'] = (...of) => signal(...of)
+  const worker = { broker, status: async () => workerStatus([connectorStatus('s1')]), signal: told }
+  const connectors = [connectorConfig('s1', 'source', {})]
+  return openRestServer({ ...HEADERS, host, port, worker, connectors: () => connectors })
 }
 
 async function write(topic: string, partition: number, values: readonly (string | Buffer | null)[]): Promise<void> {
@@ -98,6 +103,41 @@ describe('ports', () => {
   })
 })
 
+describe('signals', () => {
+  const post = (body: unknown, name = 's1') =>
+    fetch(`${server.url}/kts/connectors/${name}/signals`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+
+  it('reach the connector with their id, and its answer comes back', async () => {
+    signal = async (connector, { id, type, data }) => `${connector} ${id} ${type} ${JSON.stringify(data)}`
+    const answer = await post({ id: '7', type: 'execute-snapshot', data: { 'data-collections': ['public.a'] } })
+    expect(answer.status).toBe(202)
+    const message = 's1 7 execute-snapshot {"data-collections":["public.a"]}'
+    expect(await answer.json()).toEqual({ id: '7', message })
+    const { id } = (await (await post({ type: 'log' })).json()) as { id: string }
+    expect(id).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  it.each([
+    ['CONFIG_INVALID', 400],
+    ['NOT_RUNNING', 409],
+    ['NO_CONNECTOR', 404],
+  ])('that cannot be followed (%s) are answered %i with the reason', async (code, status) => {
+    signal = () => Promise.reject(new KtsError(code, 'no such table'))
+    const answer = await post({ type: 'execute-snapshot' })
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toEqual({ error_code: status, message: 'no such table', code })
+  })
+
+  it.each([{}, { type: 1 }, { type: 'log', data: [] }, { type: 'log', id: '' }, { type: 'log', other: 1 }, []])(
+    'that are malformed are refused: %j',
+    async body => expect((await post(body)).status).toBe(400),
+  )
+})
+
 describe('errors', () => {
   it('never carry a stack, and name what is wrong', async () => {
     const failing = await openRestServer({
@@ -107,8 +147,9 @@ describe('errors', () => {
       worker: {
         broker,
         status: () => Promise.reject(new Error('the disk is gone\n    at Object.<anonymous> (x.ts:1)')),
+        signal,
       },
-      connectors: [],
+      connectors: () => [],
     })
     const answer = await fetch(`${failing.url}/kts/status`)
     expect(answer.status).toBe(500)
@@ -234,6 +275,7 @@ it('a closing server does not wait for those who follow', async () => {
   await fetch(`${server.url}/kts/topics`)
   await server.close()
   await following.catch(() => {})
+  signal = noSignals
   server = await open(0)
 })
 

@@ -1,5 +1,5 @@
 import type { ConnectorStatus, WorkerStatus } from '../../runtime/index.ts'
-import type { ConnectorConfig } from '../../web/worker-view.ts'
+import type { ConnectorConfig, WorkerView } from '../../web/worker-view.ts'
 
 /** A connector's status as a worker gives it. */
 export function connectorStatus(name: string, changes: Partial<ConnectorStatus> = {}): ConnectorStatus {
@@ -47,3 +47,6 @@ export function connectorConfig(
   const connector = { kind, name: shown.type ?? 'file', version, aliases: [], doc: '', options: {} }
   return { name, kind, pipeline: 'p', shown, connector } as unknown as ConnectorConfig
 }
+
+/** A worker that nobody may signal. */
+export const noSignals: WorkerView['signal'] = () => Promise.reject(new Error('not asked for'))

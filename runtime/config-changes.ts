@@ -1,0 +1,91 @@
+import { consumerOf } from './sink-run.ts'
+import type { SinkConfig, SourceConfig, TransformConfig, WorkerConfig } from './config/types.ts'
+import { type ConverterOptions, defaultConverters, givenConverters } from './topic-converters.ts'
+
+type ConnectorConfig = SourceConfig | SinkConfig
+
+/** Names of connectors, by what a new configuration means to them. Those that are in none notice nothing. */
+export interface ConnectorChanges {
+  readonly added: readonly string[]
+  /** Their options are others, or how what they read or write is encoded. */
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
+}
+
+export function connectorChanges(from: WorkerConfig, to: WorkerConfig): ConnectorChanges {
+  const before = fingerprints(from)
+  const after = fingerprints(to)
+  const names = [...after.keys()]
+  return {
+    added: names.filter(name => !before.has(name)),
+    changed: names.filter(name => before.has(name) && before.get(name) !== after.get(name)),
+    removed: [...before.keys()].filter(name => !after.has(name)),
+  }
+}
+
+/** Settings of the process that differ, as they stand in a file: they are taken at its start alone. */
+export function processChanges(from: WorkerConfig, to: WorkerConfig): readonly string[] {
+  const differing = (section: 'worker' | 'broker') =>
+    Object.entries(to[section])
+      .filter(([name, value]) => String(value) !== String(from[section][name as never]))
+      .map(([name]) => `${section}.${name}`)
+  return [
+    ...differing('worker'),
+    ...differing('broker'),
+    ...(from.dataDir === to.dataDir ? [] : ['the data directory']),
+  ]
+}
+
+/** In the order of the configuration. A fingerprint holds secrets: it is compared, and never shown. */
+function fingerprints(config: WorkerConfig): ReadonlyMap<string, string> {
+  return new Map(
+    [...config.sources, ...config.sinks].map(connector => [
+      connector.name,
+      JSON.stringify([
+        connector.kind,
+        connector.pipeline,
+        connector.connector.name,
+        plain(connector.options),
+        plain(connector.common),
+        connector.transforms.map(transformOf),
+        convertersAround(connector, config).map(plain),
+      ]),
+    ]),
+  )
+}
+
+function transformOf({ name, transform, options }: TransformConfig) {
+  return [name, transform.name, plain(options)]
+}
+
+/** How the topics of a connector are encoded, as far as the configuration says so. */
+function convertersAround(connector: ConnectorConfig, config: WorkerConfig): readonly ConverterOptions[] {
+  const touches = topicsOf(connector)
+  const declared = config.topics
+    .filter(topic => touches(topic.name))
+    .map(topic => ({ topic: topic.name, ...givenConverters(topic.values) }))
+  if (connector.kind === 'source') return declared
+  const writers = config.sources
+    .filter(({ connector: { topics }, options }) => {
+      const written = topics(options as never)
+      return written.length === 0 || written.some(touches)
+    })
+    .map(source => ({ source: source.name, ...defaultConverters(source), ...givenConverters(source.common) }))
+  return [...declared, ...writers]
+}
+
+function topicsOf(connector: ConnectorConfig): (topic: string) => boolean {
+  if (connector.kind === 'source') {
+    const written = connector.connector.topics(connector.options as never)
+    return topic => written.length === 0 || written.includes(topic)
+  }
+  const { topics, topicsRegex } = consumerOf(connector)
+  return topic => topics.includes(topic) || topicsRegex?.test(topic) === true
+}
+
+/** Undefined and absent are one. */
+function plain(options: object) {
+  return Object.entries(options)
+    .filter(([, value]) => value !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+}
