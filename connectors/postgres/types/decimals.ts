@@ -6,6 +6,8 @@ import { writeNull } from './json-output.ts'
 import { plainText, type Reader, readBinary, readText, type Special } from './numeric-digits.ts'
 import { writeFloat } from './numbers.ts'
 
+const POINT = 0x2e
+const ZERO = 0x30
 const LACKS = 'NaN and infinities'
 const scratch = Buffer.alloc(8)
 
@@ -73,7 +75,7 @@ function writeUnscaled(unscaled: number | bigint | Special, into: JsonBytes): vo
   }
 }
 
-/** numeric without a scale: Debezium's struct of each value's own. */
+/** numeric without a scale: a struct of the number and its own scale. */
 function variableScale(settings: TypeSettings): Form {
   const fields = [
     { name: 'scale', schema: schemaOf('INT32') },
@@ -100,19 +102,21 @@ function variableScale(settings: TypeSettings): Form {
     schema,
     lacks: LACKS,
     valueOfText(bytes, start, end) {
-      const scale = scaleOfText(bytes, start, end)
-      return valueFrom(readText(bytes, start, end, scale), scale)
+      const last = behindDigits(bytes, start, end)
+      const scale = scaleOfText(bytes, start, last)
+      return valueFrom(readText(bytes, start, last, scale), scale)
     },
     writeText(bytes, start, end, into) {
-      const scale = scaleOfText(bytes, start, end)
-      write(readText(bytes, start, end, scale), scale, into)
+      const last = behindDigits(bytes, start, end)
+      const scale = scaleOfText(bytes, start, last)
+      write(readText(bytes, start, last, scale), scale, into)
     },
     valueOfBinary(bytes, start, end) {
-      const scale = bytes.readUInt16BE(start + 6)
+      const scale = scaleOfBinary(bytes, start, end)
       return valueFrom(readBinary(bytes, start, end, scale), scale)
     },
     writeBinary(bytes, start, end, into) {
-      const scale = bytes.readUInt16BE(start + 6)
+      const scale = scaleOfBinary(bytes, start, end)
       write(readBinary(bytes, start, end, scale), scale, into)
     },
     zero: [0, unscaledBytes(0n)],
@@ -120,9 +124,26 @@ function variableScale(settings: TypeSettings): Form {
   }
 }
 
+/** The end without the zeros behind the point that come last, which Debezium does not give: 1.50 is 15 of scale 1. */
+function behindDigits(bytes: Buffer, start: number, end: number): number {
+  let last = end
+  while (last > start && bytes[last - 1] === ZERO) last--
+  for (let i = last - 1; i >= start; i--) if (bytes[i] === POINT) return i === last - 1 ? i : last
+  return end
+}
+
 function scaleOfText(bytes: Buffer, start: number, end: number): number {
-  const point = bytes.subarray(start, end).indexOf(0x2e)
-  return point === -1 ? 0 : end - start - point - 1
+  for (let i = start; i < end; i++) if (bytes[i] === POINT) return end - i - 1
+  return 0
+}
+
+/** The same of the digits to base 10000, of which the last is not zero. */
+function scaleOfBinary(bytes: Buffer, start: number, end: number): number {
+  const count = Math.min(bytes.readUInt16BE(start), (end - start - 8) >> 1)
+  if (count === 0) return 0
+  let scale = (count - 1 - bytes.readInt16BE(start + 2)) * 4
+  for (let digit = bytes.readUInt16BE(start + 6 + count * 2); digit > 0 && digit % 10 === 0; digit /= 10) scale--
+  return Math.max(0, scale)
 }
 
 /** A number's digits without exponent, of its text and of its binary form. */
