@@ -2,6 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Bench, measure } from './bench.ts'
+import { cdcDrain, cdcSnapshot } from './cdc.ts'
+import { cdcLatency } from './cdc-latency.ts'
+import { cdcRss } from './cdc-rss.ts'
 import { codecs } from './codecs.ts'
 import { latencyP50, latencyP99 } from './latency.ts'
 import { logAppend, logAppendShapes, logRead } from './log.ts'
@@ -29,6 +32,10 @@ const BENCHES: readonly Bench[] = [
   ...logRecover,
   ...logFlat,
   ...codecs,
+  ...cdcDrain,
+  cdcSnapshot,
+  ...cdcLatency,
+  cdcRss,
 ]
 
 /**
