@@ -7,6 +7,7 @@ export const SNAPSHOT_OPTIONS = defineOptions({
   'snapshot.mode': {
     type: 'enum',
     values: ['always', 'initial', 'initial_only', 'no_data', 'when_needed'],
+    ignoreCase: true,
     default: 'initial',
     importance: 'high',
     group: 'Snapshot',

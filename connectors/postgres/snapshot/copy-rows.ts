@@ -21,7 +21,6 @@ export class CopyRows {
   readonly tuple: Tuple
   readonly #binary: boolean
   #bytes: Buffer = Buffer.alloc(0)
-  #headerRead = false
 
   constructor(columns: number, binary: boolean) {
     this.#binary = binary
@@ -35,11 +34,6 @@ export class CopyRows {
       starts: new Int32Array(columns),
       ends: new Int32Array(columns),
     }
-  }
-
-  /** A new COPY begins. */
-  restart(): void {
-    this.#headerRead = false
   }
 
   /** Puts one message into `tuple`; false for the end mark of the binary form, which is no row. */
@@ -97,13 +91,11 @@ export class CopyRows {
   #readBinary(bytes: Buffer, start: number, end: number): boolean {
     const { count, kinds, starts, ends } = this.tuple
     let at = start
-    if (!this.#headerRead) {
-      if (end - at < 19 || !bytes.subarray(at, at + 11).equals(SIGNATURE)) throw broken('the header of the binary form')
+    // The header comes in front of the first row, in one message, or alone. It cannot be a row: of so many columns.
+    if (bytes[at] === SIGNATURE[0] && end - at >= 19 && bytes.subarray(at, at + SIGNATURE.length).equals(SIGNATURE)) {
       at += 19 + bytes.readUInt32BE(at + 15)
-      this.#headerRead = true
+      if (at >= end) return false
     }
-    // The header may come alone, or in front of the first row.
-    if (at === end) return false
     if (end - at < 2) throw broken('a number of columns')
     const columns = bytes.readInt16BE(at)
     at += 2

@@ -16,7 +16,8 @@
  * ```
  */
 export { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'
-export { type LiveSnapshotParts, type LiveSnapshots, openLiveSnapshots } from './live-snapshots.ts'
+export type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
+export { openLiveSnapshots } from './live-snapshots.ts'
 export { planSnapshots, type SnapshotPlan } from './plan.ts'
 export { readProgress, type TableProgress } from './progress.ts'
 export { type RowHandler, type SnapshotMark, type SnapshotSource, type SnapshotTable, snapshotTable } from './rows.ts'

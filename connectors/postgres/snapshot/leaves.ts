@@ -58,13 +58,17 @@ export interface PartView {
  * is asked of the catalogue until the end of the transaction holds for the rows. Undefined when the leaf is gone (or has
  * another name, which is the same to whoever asks for the leaves again).
  */
-export async function beginPart(client: pg.Client, leaf: Leaf, exported?: string): Promise<PartView | undefined> {
+export async function beginPart(
+  client: pg.Client,
+  leaf: Pick<Leaf, 'oid' | 'name'>,
+  exported?: string,
+): Promise<PartView | undefined> {
   try {
     await client.query(
-      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${exported === undefined ? '' : `SET TRANSACTION SNAPSHOT '${exported}'; `}SET LOCAL row_security = off; LOCK TABLE ONLY ${leaf.name} IN ACCESS SHARE MODE`,
+      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${exported === undefined ? '' : `SET TRANSACTION SNAPSHOT '${exported}'; `}SET LOCAL row_security = off; LOCK TABLE ${leaf.name} IN ACCESS SHARE MODE`,
     )
     const { rows } = await client.query<Record<string, string>>(
-      `SELECT relfilenode::int8::text AS seen, pg_relation_filenode(oid)::int8::text AS filenode, pg_current_snapshot()::text AS snapshot FROM pg_class WHERE oid = ${leaf.oid}`,
+      `SELECT relfilenode::int8::text AS seen, coalesce(pg_relation_filenode(oid), 0)::int8::text AS filenode, pg_current_snapshot()::text AS snapshot FROM pg_class WHERE oid = ${leaf.oid}`,
     )
     const [row] = rows
     if (row !== undefined) {
@@ -81,7 +85,7 @@ export async function beginPart(client: pg.Client, leaf: Leaf, exported?: string
 /** Rows of [from, to) of a leaf, or those at certain places. */
 export function copyPart(
   table: SnapshotTable,
-  leaf: Leaf,
+  leaf: Pick<Leaf, 'name'>,
   rows: { readonly from: Place; readonly to: Place | undefined } | { readonly tids: readonly string[] },
   options: { readonly binary: boolean; readonly filter?: string | undefined },
 ): string {

@@ -1,70 +1,309 @@
-import type pg from 'pg'
-import type { Clock, Logger, Random, SourceCheckpoint, TaskSignal } from '../../../runtime/api/index.ts'
+import {
+  errorMessage,
+  randomId,
+  reactionTo,
+  type SourceCheckpoint,
+  type TaskSignal,
+} from '../../../runtime/api/index.ts'
 import type { CommittedTransaction, LogicalMessage, OldRow } from '../changes.ts'
+import type { Lsn } from '../lsn.ts'
 import type { Relation } from '../relation.ts'
-import type { SnapshotOptions } from '../snapshot-options.ts'
+import { serverError } from '../server-error.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { Tuple } from '../tuple.ts'
-import type { SnapshotPlan } from './plan.ts'
-import type { RowHandler } from './rows.ts'
+import { BlockingSnapshot } from './blocking-snapshot.ts'
+import type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
+import { LiveReader, type Reading } from './live-reader.ts'
+import { LiveTables } from './live-tables.ts'
+import type { LiveTable } from './live-table.ts'
+import type { RowHandler, SnapshotSource } from './rows.ts'
+import { SignalTable } from './signal-table.ts'
+import { type SnapshotSignal, snapshotSignal } from './signals.ts'
+import { ToldTransactions } from './told-transactions.ts'
+import { emitWatermark, watermarkOf } from './watermark.ts'
 
-export interface LiveSnapshotParts {
-  /** A connection of its own for each call, with the settings that every session has; it is closed here. */
-  readonly connect: () => Promise<pg.Client>
-  /** The same for the replication protocol: tables without a key need a temporary slot. */
-  readonly replication: () => Promise<pg.Client>
-  /** `topic.prefix`, which names the connector's checkpoints. */
-  readonly server: string
-  readonly checkpoints: readonly SourceCheckpoint[]
-  /** `live` (with those that the initial one left as rewritten) and `skipped` are looked at. */
-  readonly plan: Pick<SnapshotPlan, 'live' | 'skipped'>
-  /** All captured tables, as they are now; signals choose among them. */
-  readonly tables: () => readonly TableInfo[]
-  /** From the catalogue, read anew; undefined for one that is gone. */
-  readonly table: (oid: number) => Promise<TableInfo | undefined>
-  readonly options: SnapshotOptions
-  /** The stream sends values in the binary form: rows are read so too, since keys of both are compared. */
-  readonly binary: boolean
-  readonly generatedColumns: boolean
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Logger
-  readonly report: (facts: Readonly<Record<string, string | number>>) => void
-  readonly count: (name: string, by?: number) => void
-  /** `ready` has become true, perhaps while the stream is waited for. */
-  readonly wake: () => void
+const REPORT_MS = 1000
+
+/** A chunk on its way: `lowAt` counts the transactions that were told before its low watermark. */
+interface Under {
+  readonly table: LiveTable
+  readonly id: string
+  lowAt: number | undefined
+  reading: Reading | undefined
+  /** The stream has passed the high watermark: rows are told now. */
+  due: boolean
+  told: number
+  source: SnapshotSource | undefined
+  settle(): void
+}
+
+export async function openLiveSnapshots(parts: LiveSnapshotParts): Promise<LiveSnapshots> {
+  const live = new Live(parts)
+  live.start()
+  return live
 }
 
 /**
- * Tables that are read while the stream runs. Everything that the stream tells must be told here too, in its order, and
- * before events are made of it (what was passed over as told by an earlier run must not).
+ * One table at a time, chunk by chunk: a low watermark into the stream, rows read, a high watermark. When the stream brings
+ * the high one, the rows whose keys it did not bring since the low one are as they are at this place, and are told.
  */
-export interface LiveSnapshots {
-  begin(transaction: CommittedTransaction): void
-  /** An insert (`old` undefined), an update, or a delete (`row` undefined). Costs next to nothing while nothing is read. */
-  changed(relation: Relation, old: OldRow | undefined, row: Tuple | undefined): void
-  truncated(relations: readonly Relation[]): void
-  /** Messages with a prefix that begins with `kts-connect.`. */
-  message(message: LogicalMessage): void
-  /** Rows wait (or an error): the stream must not go on (`full`) before `read` has told them. */
-  readonly ready: boolean
-  /** Tells rows until `rows.full` or until there are none. Rejects with what went wrong in reading. */
-  read(rows: RowHandler, signal: AbortSignal): Promise<void>
-  /**
-   * What has changed since the last call, to be committed together with the stream's position; [] for nothing. Undefined
-   * in the midst of a chunk: nothing may be committed yet, the position neither.
-   */
-  checkpoints(): SourceCheckpoint[] | undefined
-  /** There is something to commit, if only a request: do not stay idle. */
-  readonly changedState: boolean
-  committed(checkpoints: readonly SourceCheckpoint[]): void
-  /** As SourceTask.signal; resolves once the request is durable. */
-  signal(signal: TaskSignal): Promise<string>
-  /** Tables that are new among the captured ones: they are read in their turn. */
-  add(tables: readonly TableInfo[]): void
-  close(): Promise<void>
-}
+class Live implements LiveSnapshots {
+  readonly #parts: LiveSnapshotParts
+  readonly #tables: LiveTables
+  readonly #reader: LiveReader
+  readonly #signals: SignalTable
+  readonly #told = new ToldTransactions()
+  #transaction: CommittedTransaction | undefined
+  #under: Under | undefined
+  #blocking: BlockingSnapshot | undefined
+  #error: unknown
+  #closed = false
+  #work: () => void = () => undefined
+  #driving: Promise<void> = Promise.resolve()
+  #reportAt = 0
 
-export function openLiveSnapshots(_parts: LiveSnapshotParts): Promise<LiveSnapshots> {
-  return Promise.reject(new Error('live snapshots come in the next commit'))
+  constructor(parts: LiveSnapshotParts) {
+    this.#parts = parts
+    this.#tables = new LiveTables(parts)
+    this.#reader = new LiveReader({ ...parts, chunkRows: parts.options['incremental.snapshot.chunk.size'] })
+    this.#signals = new SignalTable(parts.options)
+  }
+
+  start(): void {
+    this.#driving = this.#drive().catch(error => {
+      if (this.#closed) return
+      this.#error = error
+      this.#parts.wake()
+    })
+  }
+
+  begin(transaction: CommittedTransaction): void {
+    this.#transaction = transaction
+    this.#told.add(transaction.xid)
+    this.#blocking?.passed(transaction.commitLsn)
+  }
+
+  changed(relation: Relation, old: OldRow | undefined, row: Tuple | undefined): void {
+    if (old === undefined && row !== undefined) this.#signalRow(relation, row)
+    this.#tables.of(relation.oid)?.changed(relation, old, row, this.#transaction!.commitLsn)
+  }
+
+  truncated(relations: readonly Relation[]): void {
+    for (const { oid } of relations) this.#tables.of(oid)?.truncated(this.#transaction!.commitLsn)
+  }
+
+  message(message: LogicalMessage): void {
+    const mark = watermarkOf(message)
+    const under = this.#under
+    if (mark === undefined || under === undefined || mark.id !== under.id) return
+    if (mark.kind === 'low') {
+      under.lowAt = this.#told.count
+      under.table.openWindow()
+      return
+    }
+    const { table, reading, lowAt } = under
+    if (mark.kind !== 'high' || reading === undefined) return
+    const unusable =
+      table.spoiled ||
+      lowAt === undefined ||
+      this.#told.anyUnseen(reading.chunk.snapshot, lowAt) ||
+      !this.#tables.has(table)
+    if (unusable) {
+      table.closeWindow()
+      under.settle()
+      return
+    }
+    const { xid, commitTime, commitLsn: lsn } = this.#transaction!
+    under.source = { snapshot: 'incremental', lsn, lastCommitLsn: undefined, xid, commitTime, origin: undefined }
+    under.due = true
+  }
+
+  get ready(): boolean {
+    return this.#error !== undefined || this.#under?.due === true || this.#blocking?.holds === true
+  }
+
+  async read(rows: RowHandler, signal: AbortSignal): Promise<void> {
+    if (this.#error !== undefined) throw serverError(this.#error, 'snapshot beside the stream')
+    if (this.#under?.due === true) this.#tell(this.#under, rows)
+    else if (this.#blocking?.holds === true) await this.#blocking.read(rows, signal)
+  }
+
+  #tell(under: Under, rows: RowHandler): void {
+    const { table, source } = under
+    const { chunk } = under.reading!
+    while (!rows.full) {
+      const row = chunk.next()
+      if (row === undefined) {
+        if (chunk.asked !== undefined) table.settle(chunk.asked)
+        table.closeWindow()
+        this.#reader.advance(table, under.reading!, under.told)
+        if (table.leaves?.length === 0 && table.owed === 0) this.#tables.finish(table)
+        under.due = false
+        under.settle()
+        this.#report(table)
+        return
+      }
+      if (!table.tells(row)) continue
+      under.told++
+      rows.row(chunk.table, row, source!)
+    }
+  }
+
+  checkpoints(): SourceCheckpoint[] | undefined {
+    const under = this.#under
+    if (under?.due === true && under.told > 0) return undefined
+    return this.#tables.checkpoints()
+  }
+
+  get changedState(): boolean {
+    return this.#tables.changedState
+  }
+
+  committed(checkpoints: readonly SourceCheckpoint[]): void {
+    this.#tables.committed(checkpoints)
+  }
+
+  async signal(signal: TaskSignal): Promise<string> {
+    const request = snapshotSignal(signal, this.#parts.tables())
+    if (request.kind === 'execute') {
+      const checker = new LiveReader({ ...this.#parts, chunkRows: 1 })
+      try {
+        for (const { info, filter } of request.tables) {
+          if (filter !== undefined) await checker.checkFilter(info, filter)
+        }
+      } finally {
+        await checker.close()
+      }
+    }
+    const answer = this.#follow(signal.id, request)
+    await this.#tables.durable()
+    return answer
+  }
+
+  #signalRow(relation: Relation, row: Tuple): void {
+    const signal = this.#signals.read(relation, row)
+    if (signal === undefined) return
+    const { log, tables } = this.#parts
+    try {
+      const asked = typeof signal === 'string' ? signal : this.#follow(signal.id, snapshotSignal(signal, tables()))
+      if (typeof signal === 'string') log.warn({}, `a row of the signal table is no signal: ${asked}`)
+      else log.info({ signal: signal.id }, asked)
+    } catch (error) {
+      log.warn({}, `a row of the signal table cannot be followed: ${errorMessage(error)}`)
+    }
+  }
+
+  #follow(id: string, request: SnapshotSignal): string {
+    const answer = this.#tables.follow(id, request)
+    const under = this.#under
+    // What was read of a table that is not wanted any more is dropped, unless it is half told.
+    if (under !== undefined && under.told === 0 && !this.#tables.has(under.table)) {
+      under.due = false
+      under.table.closeWindow()
+      if (under.reading !== undefined) under.settle()
+    }
+    this.#work()
+    return answer
+  }
+
+  add(tables: readonly TableInfo[]): void {
+    this.#tables.add(tables)
+    this.#work()
+  }
+
+  async #drive(): Promise<void> {
+    while (!this.#closed) {
+      const table = this.#tables.next()
+      if (table === undefined) {
+        await new Promise<void>(resolve => {
+          this.#work = resolve
+          if (this.#closed || this.#tables.next() !== undefined) resolve()
+        })
+        continue
+      }
+      try {
+        if (table.exact) await this.#readBlocking(table)
+        else await this.#readBeside(table)
+      } catch (error) {
+        // A condition that a signal brought must not stop the stream for good.
+        const isRequest = table.progress.filter !== undefined && reactionTo(error) === 'stop'
+        if (!isRequest) throw error
+        this.#parts.log.error(
+          { table: table.name },
+          `the snapshot that was asked for is given up: ${errorMessage(error)}`,
+        )
+        this.#tables.finish(table)
+        this.#under = undefined
+        await this.#reader.close()
+      }
+    }
+  }
+
+  async #readBeside(table: LiveTable): Promise<void> {
+    const id = randomId(this.#parts.random)
+    let settle: () => void = () => undefined
+    const settled = new Promise<void>(resolve => {
+      settle = resolve
+    })
+    const under: Under = {
+      table,
+      id,
+      lowAt: undefined,
+      reading: undefined,
+      due: false,
+      told: 0,
+      source: undefined,
+      settle,
+    }
+    this.#under = under
+    const outcome = await this.#reader.read(table, id)
+    if (typeof outcome === 'string') {
+      table.closeWindow()
+      this.#under = undefined
+      if (outcome === 'nothing' || outcome === 'gone') this.#tables.finish(table)
+      else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
+      return
+    }
+    under.reading = outcome
+    if (this.#tables.has(table)) {
+      await emitWatermark(await this.#reader.client(), { kind: 'high', id })
+      await settled
+    }
+    this.#under = undefined
+  }
+
+  async #readBlocking(table: LiveTable): Promise<void> {
+    const lastCommit = (): Lsn => this.#transaction?.commitLsn ?? 0
+    const blocking = new BlockingSnapshot({
+      ...this.#parts,
+      live: table,
+      lastCommit,
+      client: () => this.#reader.client(),
+    })
+    this.#blocking = blocking
+    try {
+      if (await blocking.run()) this.#tables.finish(table)
+    } finally {
+      this.#blocking = undefined
+      await blocking.close()
+    }
+  }
+
+  #report(table: LiveTable): void {
+    const { clock, report } = this.#parts
+    if (clock.monotonic() < this.#reportAt && this.#tables.has(table)) return
+    this.#reportAt = clock.monotonic() + REPORT_MS
+    const state = this.#tables.has(table) ? '' : ', finished'
+    report({ 'snapshot beside the stream': `${table.name}: ${table.progress.rows} rows${state}` })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#work()
+    this.#under?.settle()
+    await this.#blocking?.close()
+    await this.#reader.close()
+    await this.#driving.catch(() => undefined)
+    await this.#reader.close()
+  }
 }

@@ -13,6 +13,8 @@ export interface TableProgress {
   readonly of: number
   /** Asked for by a signal, besides the snapshot that every table has. */
   readonly adHoc: boolean
+  /** The stream waits while it is read. */
+  readonly blocking: boolean
   /** Of the snapshot: another one reads the table from the beginning. */
   readonly id: string
   /** Where rows are stored: the table itself or the leaf in hand; those with a smaller oid are read. 0 at the beginning. */
@@ -32,22 +34,18 @@ export interface TableProgress {
   readonly owed: readonly (readonly string[])[] | 'lost'
 }
 
-export function newProgress(table: TableInfo, id: string, filter?: string | undefined, adHoc = false): TableProgress {
+export function newProgress(
+  table: TableInfo,
+  id: string,
+  request: { readonly adHoc: boolean; readonly blocking: boolean; readonly filter: string | undefined } = {
+    adHoc: false,
+    blocking: false,
+    filter: undefined,
+  },
+): TableProgress {
   const { schema, table: name, oid } = table
-  return {
-    schema,
-    table: name,
-    of: oid,
-    adHoc,
-    id,
-    leaf: 0,
-    filenode: 0,
-    next: 0,
-    rows: 0,
-    done: false,
-    filter,
-    owed: [],
-  }
+  const begin = { leaf: 0, filenode: 0, next: 0, rows: 0, done: false, owed: [] }
+  return { schema, table: name, of: oid, id, ...request, ...begin }
 }
 
 /** Checkpoints of tables, among all those of a connector, in no order. Those of the stream have no `table`. */
@@ -65,6 +63,7 @@ function read(partition: JsonObject, position: JsonObject): TableProgress {
     table: String(partition.table),
     of: Number(position.of),
     adHoc: partition.snapshot !== undefined,
+    blocking: position.blocking === true,
     id: String(position.id),
     leaf: Number(position.leaf),
     filenode: Number(position.filenode),
@@ -78,9 +77,13 @@ function read(partition: JsonObject, position: JsonObject): TableProgress {
 
 /** What was asked for besides is forgotten once it is done. */
 export function progressCheckpoint(server: string, progress: TableProgress): SourceCheckpoint {
-  const { schema, table, adHoc, filter, owed, done, ...rest } = progress
+  const { schema, table, adHoc, blocking, filter, owed, done, ...rest } = progress
   const partition = { server, schema, table, ...(adHoc ? { snapshot: 'incremental' } : {}) }
   if (adHoc && done) return { partition, position: null }
-  const more = { ...(filter === undefined ? {} : { filter }), ...(owed.length === 0 ? {} : { owed }) }
+  const more = {
+    ...(blocking ? { blocking } : {}),
+    ...(filter === undefined ? {} : { filter }),
+    ...(owed.length === 0 ? {} : { owed }),
+  }
   return { partition, position: { ...rest, done, ...more } }
 }

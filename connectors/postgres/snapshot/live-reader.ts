@@ -1,0 +1,188 @@
+import { isDeepStrictEqual } from 'node:util'
+import type pg from 'pg'
+import { type Clock, KtsError } from '../../../runtime/api/index.ts'
+import { serverError } from '../server-error.ts'
+import type { TableInfo } from '../table-info.ts'
+import { Chunk } from './chunk.ts'
+import { beginPart, copyPart, type Leaf, leavesOf, quoteIdentifier, spanOf } from './leaves.ts'
+import type { LiveTable } from './live-table.ts'
+import type { Place } from './place.ts'
+import { snapshotTable } from './rows.ts'
+import { emitWatermark } from './watermark.ts'
+
+export interface LiveReaderParts {
+  readonly connect: () => Promise<pg.Client>
+  readonly table: (oid: number) => Promise<TableInfo | undefined>
+  readonly binary: boolean
+  readonly generatedColumns: boolean
+  readonly chunkRows: number
+  readonly clock: Clock
+}
+
+/** What was read, and how far the table is once it is told. */
+export interface Reading {
+  readonly chunk: Chunk
+  readonly leaf: Leaf | undefined
+  readonly to: Place
+}
+
+/** `nothing`: all is read. `again`: ask again, the table was looked at anew. `rewritten`, `gone`: the table was. */
+export type ReadOutcome = Reading | 'nothing' | 'again' | 'rewritten' | 'gone'
+
+/** Table bytes of a chunk, about; and what is in memory at most, but for a single row. */
+const CHUNK_BYTES = 4 << 20
+const CHUNK_BYTES_MAX = 8 << 20
+/** Rows that are read by key at a time, and how many may wait before they are read in between. */
+const KEYS = 500
+const KEYS_WAITING = 5000
+
+/** Reads the next rows of a table beside the stream, behind a low watermark. One connection. */
+export class LiveReader {
+  readonly #parts: LiveReaderParts
+  #client: pg.Client | undefined
+
+  constructor(parts: LiveReaderParts) {
+    this.#parts = parts
+  }
+
+  async client(): Promise<pg.Client> {
+    this.#client ??= await this.#parts.connect()
+    return this.#client
+  }
+
+  /** Throws CONFIG_INVALID where the server does not take it as a condition on the table. */
+  async checkFilter(info: TableInfo, filter: string): Promise<void> {
+    const client = await this.client()
+    const name = `${quoteIdentifier(info.schema)}.${quoteIdentifier(info.table)}`
+    try {
+      // The extended protocol takes one statement only, and this one is never run.
+      const query = { text: `EXPLAIN SELECT 1 FROM ${name} WHERE (${filter}\n)`, queryMode: 'extended' }
+      await client.query(query as pg.QueryConfig)
+    } catch (error) {
+      const problem = serverError(error, `condition for ${info.schema}.${info.table}`)
+      throw problem.code === 'RETRIABLE' ? problem : new KtsError('CONFIG_INVALID', problem.message, { cause: error })
+    }
+  }
+
+  /** Takes the stretch of the table that is next, or rows that are owed. */
+  async read(table: LiveTable, id: string): Promise<ReadOutcome> {
+    const client = await this.client()
+    table.begun = true
+    if (table.leaves === undefined) {
+      const outcome = await this.#begin(client, table)
+      if (outcome !== undefined) return outcome
+    }
+    const [leaf] = table.leaves!
+    if (table.owed >= KEYS_WAITING || (leaf === undefined && table.owed > 0)) return this.#readKeys(client, table, id)
+    return leaf === undefined ? 'nothing' : this.#readSpan(client, table, leaf, id)
+  }
+
+  async #begin(client: pg.Client, table: LiveTable): Promise<ReadOutcome | undefined> {
+    const { info } = table.table
+    const { filter, leaf: inHand, filenode } = table.progress
+    if (filter !== undefined) await this.checkFilter(info, filter)
+    const leaves = (await leavesOf(client, info.oid)).filter(leaf => leaf.oid >= inHand)
+    const [first] = leaves
+    if (first?.oid === inHand) {
+      if (first.filenode !== filenode) return 'rewritten'
+      if (table.progress.next >= first.end) leaves.shift()
+    }
+    table.leaves = leaves
+    this.#chooseSpan(table)
+    return undefined
+  }
+
+  #chooseSpan(table: LiveTable): void {
+    const [leaf] = table.leaves!
+    if (leaf !== undefined) table.span = spanOf(leaf, this.#parts.chunkRows, CHUNK_BYTES)
+  }
+
+  async #readSpan(client: pg.Client, table: LiveTable, leaf: Leaf, id: string): Promise<ReadOutcome> {
+    await emitWatermark(client, { kind: 'low', id })
+    const view = await beginPart(client, leaf)
+    if (view === undefined || view.filenode !== leaf.filenode) {
+      if (view !== undefined) await client.query('ROLLBACK')
+      return (await this.#parts.table(table.progress.of)) === undefined ? 'gone' : 'rewritten'
+    }
+    if (!(await this.#define(client, table))) return 'again'
+    const { binary, clock } = this.#parts
+    const from = leaf.oid === table.progress.leaf ? table.progress.next : 0
+    const to = Math.min(from + table.span, leaf.end)
+    const chunk = new Chunk(id, table.table, view.snapshot, undefined, binary)
+    const sql = copyPart(table.table, leaf, { from, to }, { binary, filter: table.progress.filter })
+    // A place alone is one row, which has to be taken as it is.
+    const most = table.span === 1 ? Infinity : CHUNK_BYTES_MAX
+    if (!(await chunk.load(client, sql, most, clock))) {
+      table.span = Math.max(1, Math.floor(table.span / 2))
+      await this.#cut()
+      return 'again'
+    }
+    await client.query('COMMIT')
+    return { chunk, leaf, to }
+  }
+
+  /** By way of their places, since COPY takes no parameters and keys may be binary. */
+  async #readKeys(client: pg.Client, table: LiveTable, id: string): Promise<ReadOutcome> {
+    const { schema, table: name, oid } = table.table.info
+    const keys = table.owedKeys(KEYS)
+    await emitWatermark(client, { kind: 'low', id })
+    const view = await beginPart(client, { oid, name: `${quoteIdentifier(schema)}.${quoteIdentifier(name)}` })
+    if (view === undefined) return (await this.#parts.table(oid)) === undefined ? 'gone' : 'again'
+    if (!(await this.#define(client, table))) return 'again'
+    const { binary, clock } = this.#parts
+    const chunk = new Chunk(
+      id,
+      table.table,
+      view.snapshot,
+      keys.map(key => key.text),
+      binary,
+    )
+    const width = table.key!.length
+    const values = keys.flatMap(key =>
+      key.columns.map(part => (binary ? Buffer.from(part, 'latin1') : Buffer.from(part, 'latin1').toString('utf8'))),
+    )
+    const tuples = keys.map((_, row) => `(${table.key!.map((_, column) => `$${row * width + column + 1}`).join()})`)
+    const { rows } = await client.query<{ leaf: string; tids: string }>(
+      `SELECT tableoid::regclass::text AS leaf, array_agg(ctid::text)::text AS tids FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)} WHERE (${table.key!.map(quoteIdentifier).join()}) IN (${tuples.join()}) GROUP BY tableoid`,
+      values,
+    )
+    for (const { leaf, tids } of rows) {
+      const places = [...tids.matchAll(/\(\d+,\d+\)/g)].map(([place]) => place)
+      const sql = copyPart(table.table, { name: leaf }, { tids: places }, { binary, filter: table.progress.filter })
+      await chunk.load(client, sql, Infinity, clock)
+    }
+    await client.query('COMMIT')
+    return { chunk, leaf: undefined, to: 0 }
+  }
+
+  /** In the transaction that holds the table's lock: is it still as we know it? Else what it is now is kept, for the next time. */
+  async #define(client: pg.Client, table: LiveTable): Promise<boolean> {
+    const info = await this.#parts.table(table.progress.of)
+    if (info !== undefined && isDeepStrictEqual(info, table.table.info)) return true
+    await client.query('ROLLBACK')
+    if (info !== undefined) table.redefine(snapshotTable(info, this.#parts.generatedColumns))
+    return false
+  }
+
+  /** What was read is told: the table goes on behind it. */
+  advance(table: LiveTable, { leaf, to }: Reading, rows: number): void {
+    const { progress, leaves } = table
+    table.progress = { ...progress, rows: progress.rows + rows }
+    table.changedState = true
+    if (leaf === undefined) return
+    table.progress = { ...table.progress, leaf: leaf.oid, filenode: leaf.filenode, next: to }
+    if (to < leaf.end) return
+    leaves?.shift()
+    if (leaves !== undefined) this.#chooseSpan(table)
+  }
+
+  async #cut(): Promise<void> {
+    const client = this.#client
+    this.#client = undefined
+    await client?.end().catch(() => undefined)
+  }
+
+  async close(): Promise<void> {
+    await this.#cut()
+  }
+}

@@ -1,0 +1,156 @@
+import type { OldRow } from '../changes.ts'
+import type { Lsn } from '../lsn.ts'
+import type { Relation } from '../relation.ts'
+import type { Tuple } from '../tuple.ts'
+import type { Leaf } from './leaves.ts'
+import type { Place } from './place.ts'
+import type { TableProgress } from './progress.ts'
+import { hasUnchanged, keyOf, type RowKey, rowKeyOf } from './row-key.ts'
+import { rowKey, type SnapshotTable } from './rows.ts'
+
+/** So many keys are written into a checkpoint. */
+const WRITTEN_MAX = 500
+
+/** One table that is read, or waits to be: what the stream has told of it meanwhile, and how far it is. */
+export class LiveTable {
+  progress: TableProgress
+  table: SnapshotTable
+  /** Names of the columns that tell rows apart; undefined: it is read at one exact place of the stream. */
+  key: readonly string[] | undefined
+  /** Leaves that are left, the one in hand first; undefined before it begins. */
+  leaves: Leaf[] | undefined
+  /** Places of the next reading. */
+  span: Place = 0
+  /** Changes are looked at: from the first reading on, over restarts. */
+  begun: boolean
+  /** Commit of the last change of it that was told. */
+  lastChange: Lsn = 0
+  /** Something of `progress` or `owed` is not in a checkpoint yet. */
+  changedState = true
+  /** Keys that changed since the low watermark of the reading that is under way; undefined outside of one. */
+  #window: Set<string> | undefined
+  /** What is read cannot be told beside the changes: it is read again. */
+  spoiled = false
+  readonly #owed = new Map<string, RowKey>()
+  #relation: Relation | undefined
+  #columns: readonly number[] | undefined
+
+  constructor(table: SnapshotTable, progress: TableProgress) {
+    this.table = table
+    this.progress = progress
+    this.key = keyNames(table)
+    this.begun = progress.leaf !== 0
+    const owed = progress.owed === 'lost' ? [] : progress.owed
+    for (const parts of owed) {
+      const key = rowKeyOf(parts.map(part => Buffer.from(part, 'base64').toString('latin1')))
+      this.#owed.set(key.text, key)
+    }
+  }
+
+  /** Every row is told as of one place, and the stream waits: asked for so, or without a key. */
+  get exact(): boolean {
+    return this.progress.blocking || this.key === undefined
+  }
+
+  get name(): string {
+    return `${this.progress.schema}.${this.progress.table}`
+  }
+
+  get owed(): number {
+    return this.#owed.size
+  }
+
+  owedKeys(most: number): RowKey[] {
+    const keys: RowKey[] = []
+    for (const key of this.#owed.values()) if (keys.push(key) >= most) break
+    return keys
+  }
+
+  /** As a checkpoint says it. */
+  state(): TableProgress {
+    if (this.#owed.size > WRITTEN_MAX) return { ...this.progress, owed: 'lost' }
+    const base64 = (part: string) => Buffer.from(part, 'latin1').toString('base64')
+    return { ...this.progress, owed: [...this.#owed.values()].map(key => key.columns.map(base64)) }
+  }
+
+  /** The definition is another one now. */
+  redefine(table: SnapshotTable): void {
+    this.table = table
+    this.key = keyNames(table)
+    this.#relation = undefined
+  }
+
+  restart(progress: TableProgress): void {
+    this.progress = progress
+    this.leaves = undefined
+    this.#owed.clear()
+    this.changedState = true
+  }
+
+  openWindow(): void {
+    this.#window = new Set()
+    this.spoiled = false
+  }
+
+  closeWindow(): void {
+    this.#window = undefined
+  }
+
+  changed(relation: Relation, old: OldRow | undefined, row: Tuple | undefined, commitLsn: Lsn): void {
+    this.lastChange = commitLsn
+    if (!this.begun || this.key === undefined) return
+    const columns = this.#columnsIn(relation)
+    if (columns === undefined) {
+      // The key is another one now: nothing can be told apart by the one of the reading.
+      this.spoiled = true
+      return
+    }
+    const before = old === undefined ? undefined : keyOf(old.tuple, columns, undefined)
+    const after = row === undefined ? undefined : keyOf(row, columns, old?.tuple)
+    if (before !== undefined) {
+      this.#window?.add(before.text)
+      if (this.#owed.delete(before.text)) this.changedState = true
+    }
+    if (after === undefined) return
+    this.#window?.add(after.text)
+    if (!hasUnchanged(row!)) {
+      if (this.#owed.delete(after.text)) this.changedState = true
+    } else if (!this.#owed.has(after.text)) {
+      this.#owed.set(after.text, after)
+      this.changedState = true
+    }
+  }
+
+  truncated(commitLsn: Lsn): void {
+    this.lastChange = commitLsn
+    this.spoiled = true
+    if (this.#owed.size > 0) this.changedState = true
+    this.#owed.clear()
+  }
+
+  /** Is a row that was read to be told? Not when it changed meanwhile: the stream has told what it is now. */
+  tells(row: Tuple): boolean {
+    const key = keyOf(row, this.#columnsIn(this.table.relation)!, undefined).text
+    if (this.#window?.has(key)) return false
+    if (this.#owed.delete(key)) this.changedState = true
+    return true
+  }
+
+  /** Keys that were asked for and have no row: it was deleted, or has another key, as the stream says. */
+  settle(asked: readonly string[]): void {
+    for (const key of asked) if (!this.#window?.has(key)) this.#owed.delete(key)
+    this.changedState = true
+  }
+
+  #columnsIn(relation: Relation): readonly number[] | undefined {
+    if (this.#relation === relation) return this.#columns
+    const indexes = this.key!.map(name => relation.columns.findIndex(column => column.name === name))
+    this.#relation = relation
+    this.#columns = indexes.includes(-1) ? undefined : indexes
+    return this.#columns
+  }
+}
+
+function keyNames(table: SnapshotTable): readonly string[] | undefined {
+  return rowKey(table)?.map(index => table.relation.columns[index]!.name)
+}
