@@ -1,6 +1,6 @@
-import { encodeHeaders, stringText } from '../../../runtime/api/index.ts'
+import { encodeHeaders } from '../../../runtime/api/index.ts'
 import type { OldRow } from '../changes.ts'
-import { JsonBytes } from '../json-bytes.ts'
+import { JsonBytes, Piece } from '../json-bytes.ts'
 import type { Tuple } from '../tuple.ts'
 import type { ChangeSource } from './change-source.ts'
 import type { EventBatch, PackedLane } from './event-batch.ts'
@@ -10,13 +10,10 @@ import { NumberTemplate } from './number-template.ts'
 import { SourceBlock } from './source-block.ts'
 import type { TableShape } from './table-shape.ts'
 
-const BEFORE = Buffer.from('{"before":')
-const NO_BEFORE = Buffer.from('{"before":null,"after":')
-const AFTER = Buffer.from(',"after":')
-const SOURCE = Buffer.from(',"source":')
-const TRANSACTION = Buffer.from(',"transaction":')
-const NO_TRANSACTION = Buffer.from(',"transaction":null')
-const NULL = Buffer.from('null')
+const BEFORE = new Piece('{"before":')
+const NO_BEFORE = new Piece('{"before":null,"after":')
+const AFTER = new Piece(',"after":')
+const NULL = new Piece('null')
 
 /** Events of a table as JSON text, written without an object per row. */
 export class PackedForm implements EventForm {
@@ -31,7 +28,7 @@ export class PackedForm implements EventForm {
   constructor(context: EventContext, shape: TableShape) {
     this.#context = context
     this.#shape = shape
-    this.#source = new SourceBlock(context.names, shape.schema, shape.table)
+    this.#source = new SourceBlock(context.names, shape.schema, shape.table, ',"source":', ',"transaction":')
     this.#ends = { c: endOf('c'), r: endOf('r'), u: endOf('u'), d: endOf('d'), t: endOf('t') }
   }
 
@@ -60,21 +57,17 @@ export class PackedForm implements EventForm {
       else if (before !== undefined) key.write(before.tuple, before.kind === 'key', undefined, json)
     }
     const valueStart = json.length
-    if (before === undefined) json.raw(NO_BEFORE)
+    if (before === undefined) json.piece(NO_BEFORE)
     else {
-      json.raw(BEFORE)
+      json.piece(BEFORE)
       row.write(before.tuple, before.kind === 'key', undefined, json)
-      json.raw(AFTER)
+      json.piece(AFTER)
     }
-    if (after === undefined) json.raw(NULL)
+    if (after === undefined) json.piece(NULL)
     else row.write(after, false, earlier, json)
-    json.raw(SOURCE)
     json.raw(this.#source.json(source))
-    if (place === null) json.raw(NO_TRANSACTION)
-    else {
-      json.raw(TRANSACTION)
-      json.text(`{"id":${stringText(place[0])},"total_order":${place[1]},"data_collection_order":${place[2]}}`)
-    }
+    if (place === null) json.piece(NULL)
+    else json.ascii(`{"id":"${place[0]}","total_order":${place[1]},"data_collection_order":${place[2]}}`)
     json.raw(this.#end(operation))
     const lane = this.#laneOf(into)
     lane.add(hasKey ? keyStart : -1, valueStart, valueStart, json.length, headersAt, headersAt + headers.length)

@@ -17,6 +17,8 @@ export class SourceBlock {
   readonly #names: SourceNames
   readonly #schema: string
   readonly #table: string
+  readonly #before: string
+  readonly #behind: string
   #template: NumberTemplate | undefined
   // What decides which pieces the template has; the rest are its numbers.
   #snapshot: string | undefined
@@ -25,11 +27,16 @@ export class SourceBlock {
   #origin: string | undefined
   #afterEpoch = true
 
-  /** Schema and table are empty for what belongs to none. */
-  constructor(names: SourceNames, schema: string, table: string) {
+  /**
+   * Schema and table are empty for what belongs to none. `before` and `behind` are JSON text around it that is always the
+   * same, so that it is copied together.
+   */
+  constructor(names: SourceNames, schema: string, table: string, before = '', behind = '') {
     this.#names = names
     this.#schema = schema
     this.#table = table
+    this.#before = before
+    this.#behind = behind
   }
 
   struct(source: ChangeSource): readonly unknown[] {
@@ -56,7 +63,7 @@ export class SourceBlock {
     ]
   }
 
-  /** The object as JSON text, valid until the next call. */
+  /** The object as JSON text with what is around it, valid until the next call. */
   json(source: ChangeSource): Buffer {
     const template = this.#templateFor(source)
     const { commitTime, lsn } = source
@@ -97,7 +104,7 @@ export class SourceBlock {
     const { version, server, database } = this.#names
     const origin = this.#origin === undefined ? 'null' : stringText(this.#origin)
     return new NumberTemplate([
-      `{"version":${stringText(version)},"connector":"${CONNECTOR}","name":${stringText(server)},"ts_ms":`,
+      `${this.#before}{"version":${stringText(version)},"connector":"${CONNECTOR}","name":${stringText(server)},"ts_ms":`,
       `,"snapshot":"${this.#snapshot}","db":${stringText(database)},"sequence":"[${this.#afterCommit ? '\\"' : 'null'}`,
       `${this.#afterCommit ? '\\"' : ''},\\"`,
       '\\"]","ts_us":',
@@ -105,7 +112,7 @@ export class SourceBlock {
       `${this.#afterEpoch ? '000' : ''},"schema":${stringText(this.#schema)},"table":${stringText(this.#table)},"txId":${this.#inTransaction ? '' : 'null'}`,
       ',"lsn":',
       `,"xmin":null,"origin":${origin},"origin_lsn":${this.#origin === undefined ? 'null' : ''}`,
-      '}',
+      `}${this.#behind}`,
     ])
   }
 }

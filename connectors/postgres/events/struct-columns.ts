@@ -1,6 +1,6 @@
 import { type Field, jsonOf, type Schema, stringText } from '../../../runtime/api/index.ts'
 import type { ColumnCodec } from '../column-codec.ts'
-import type { JsonBytes } from '../json-bytes.ts'
+import { type JsonBytes, Piece } from '../json-bytes.ts'
 import { BINARY, NULL, TEXT, type Tuple, UNCHANGED } from '../tuple.ts'
 
 /** A column of a table as a field of its rows or keys. */
@@ -17,15 +17,15 @@ interface Member {
   readonly index: number
   readonly codec: ColumnCodec
   /** `,"name":` */
-  readonly name: Buffer
-  readonly unavailable: Buffer
-  readonly absent: Buffer
+  readonly name: Piece
+  readonly unavailable: Piece
+  readonly absent: Piece
   required: boolean
 }
 
-const EMPTY = Buffer.from('{}')
-const END = Buffer.from('}')
-const NULL_TEXT = Buffer.from('null')
+const EMPTY = new Piece('{}')
+const END = new Piece('}')
+const NULL_TEXT = new Piece('null')
 
 /** Some columns of a table as a struct: as JSON, or as values with their schema. */
 export class StructColumns {
@@ -45,9 +45,9 @@ export class StructColumns {
     this.#members = columns.map(({ index, field, codec, nullable }, i) => ({
       index,
       codec,
-      name: Buffer.from(`${i === 0 ? '{' : ','}${stringText(field)}:`),
-      unavailable: Buffer.from(jsonOf(codec.schema, codec.unavailable)),
-      absent: Buffer.from(jsonOf(codec.schema, codec.absent)),
+      name: new Piece(`${i === 0 ? '{' : ','}${stringText(field)}:`),
+      unavailable: new Piece(jsonOf(codec.schema, codec.unavailable)),
+      absent: new Piece(jsonOf(codec.schema, codec.absent)),
       required: !codec.schema.optional && !nullable,
     }))
     this.#schema = this.#newSchema()
@@ -68,14 +68,14 @@ export class StructColumns {
     for (let m = 0; m < members.length; m++) {
       const member = members[m]!
       const i = member.index
-      json.raw(member.name)
+      json.piece(member.name)
       const kind = kinds[i]!
       if (kind === TEXT) member.codec.writeText(bytes, starts[i]!, ends[i]!, json)
       else if (kind === BINARY) member.codec.writeBinary!(bytes, starts[i]!, ends[i]!, json)
-      else if (kind === NULL) json.raw(keyOnly && member.required ? member.absent : NULL_TEXT)
+      else if (kind === NULL) json.piece(keyOnly && member.required ? member.absent : NULL_TEXT)
       else writeUnchanged(member, earlier, json)
     }
-    json.raw(members.length === 0 ? EMPTY : END)
+    json.piece(members.length === 0 ? EMPTY : END)
   }
 
   /** The same as a struct of `schema`, which is to be asked for afterwards. */
@@ -112,7 +112,7 @@ function writeUnchanged(member: Member, earlier: Tuple | undefined, json: JsonBy
   const kind = earlier?.kinds[i]
   if (kind === TEXT) member.codec.writeText(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
   else if (kind === BINARY) member.codec.writeBinary!(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
-  else json.raw(member.unavailable)
+  else json.piece(member.unavailable)
 }
 
 function columnValue({ codec, index, required }: Member, tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined) {
