@@ -5,6 +5,7 @@ import { SINKS, SOURCES } from '../connectors/index.ts'
 import {
   BROKER_OPTIONS,
   type Catalogue,
+  type ConnectorChanges,
   type LoadedConfig,
   loadConfig,
   TRANSFORMS,
@@ -41,12 +42,18 @@ export type RunOptions = Omit<PipelineOptions, 'dataDir'>
 
 /** A worker that runs, with its log and its REST server. */
 export interface Pipeline {
+  /** As it is now: `apply` changes it. */
   readonly config: WorkerConfig
   /** Address of the REST API. */
   readonly url: string
   /** Nothing is left to do: every source has ended and every sink has delivered. Never rejects; `status` says how it went. */
   readonly finished: Promise<void>
   status(): Promise<WorkerStatus>
+  /**
+   * Goes over to another configuration: only connectors that are new, gone or different in it are started and stopped.
+   * Rejects, with everything as it was, where its topics cannot be made as it says. `worker` and `broker` stay as they are.
+   */
+  apply(config: WorkerConfig): Promise<ConnectorChanges>
   /** Drains and commits within `task.shutdown.graceful.timeout.ms`, then closes log and server. How it stood at the end. */
   stop(): Promise<WorkerStatus>
 }
@@ -94,10 +101,13 @@ export async function startConfig(config: WorkerConfig, options: RunOptions = {}
   }
   const running = worker
   return {
-    config,
+    get config() {
+      return running.config
+    },
     url: rest.url,
     finished: running.finished,
     status: () => running.status(),
+    apply: next => running.apply(next),
     async stop() {
       await rest.close()
       await running.stop()

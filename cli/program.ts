@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { stopSignal } from './signals.ts'
+import { processSignals } from './signals.ts'
 
 /**
  * The command line. Only arguments are declared here; what a command does is loaded when it runs, so that `--help` answers
@@ -56,8 +56,8 @@ function addPipelineCommands(program: Command): void {
       `${examples('start pipeline.yaml', 'start pipelines/ --data-dir /var/lib/kts-connect')}${START}`,
     )
     .action(async (files, options) => {
-      const stopping = stopSignal()
-      await (await import('./commands/start.ts')).start(files, options, stopping)
+      const asked = processSignals()
+      await (await import('./commands/start.ts')).start(files, options, asked)
     })
   program
     .command('validate')

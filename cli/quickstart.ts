@@ -7,11 +7,11 @@ import { exitCodeOf, failureLines, Reported } from './failure.ts'
 import { packageRoot } from './package-root.ts'
 import { openProgress } from './progress.ts'
 import { runPipeline, tellStop } from './run-pipeline.ts'
-import { stopSignal } from './signals.ts'
+import { processSignals } from './signals.ts'
 
 /** `npm start`: configs/quickstart.yaml, beside a generator that keeps one of its two logs growing. */
 async function quickstart(): Promise<void> {
-  const stopping = stopSignal()
+  const { stopping } = processSignals()
   const folder = fileURLToPath(new URL('configs/', packageRoot()))
   const config = await loadPipeline([`${folder}quickstart.yaml`])
   const progress = openProgress('info')

@@ -1,6 +1,6 @@
 import { consumerOf } from './sink-run.ts'
 import type { SinkConfig, SourceConfig, TransformConfig, WorkerConfig } from './config/types.ts'
-import { type ConverterOptions, defaultConverters, givenConverters } from './topic-converters.ts'
+import { defaultConverters, givenConverters } from './topic-converters.ts'
 
 type ConnectorConfig = SourceConfig | SinkConfig
 
@@ -16,9 +16,16 @@ export function connectorChanges(from: WorkerConfig, to: WorkerConfig): Connecto
   const before = fingerprints(from)
   const after = fingerprints(to)
   const names = [...after.keys()]
+  const encodedOtherwise = to.sources.filter(source => {
+    const earlier = from.sources.find(({ name }) => name === source.name)
+    return earlier !== undefined && encodingOf(earlier) !== encodingOf(source)
+  })
+  const readers = to.sinks
+    .filter(sink => encodedOtherwise.some(source => mayRead(sink, source)))
+    .map(({ name }) => name)
   return {
     added: names.filter(name => !before.has(name)),
-    changed: names.filter(name => before.has(name) && before.get(name) !== after.get(name)),
+    changed: names.filter(name => before.has(name) && (before.get(name) !== after.get(name) || readers.includes(name))),
     removed: [...before.keys()].filter(name => !after.has(name)),
   }
 }
@@ -48,7 +55,7 @@ function fingerprints(config: WorkerConfig): ReadonlyMap<string, string> {
         plain(connector.options),
         plain(connector.common),
         connector.transforms.map(transformOf),
-        convertersAround(connector, config).map(plain),
+        declaredConverters(connector, config),
       ]),
     ]),
   )
@@ -58,20 +65,19 @@ function transformOf({ name, transform, options }: TransformConfig) {
   return [name, transform.name, plain(options)]
 }
 
-/** How the topics of a connector are encoded, as far as the configuration says so. */
-function convertersAround(connector: ConnectorConfig, config: WorkerConfig): readonly ConverterOptions[] {
+/** What the configuration says of the encoding of a connector's topics. */
+function declaredConverters(connector: ConnectorConfig, { topics }: WorkerConfig) {
   const touches = topicsOf(connector)
-  const declared = config.topics
-    .filter(topic => touches(topic.name))
-    .map(topic => ({ topic: topic.name, ...givenConverters(topic.values) }))
-  if (connector.kind === 'source') return declared
-  const writers = config.sources
-    .filter(({ connector: { topics }, options }) => {
-      const written = topics(options as never)
-      return written.length === 0 || written.some(touches)
-    })
-    .map(source => ({ source: source.name, ...defaultConverters(source), ...givenConverters(source.common) }))
-  return [...declared, ...writers]
+  return topics.filter(topic => touches(topic.name)).map(({ name, values }) => [name, plain(givenConverters(values))])
+}
+
+function encodingOf(source: SourceConfig): string {
+  return JSON.stringify(plain({ ...defaultConverters(source), ...givenConverters(source.common) }))
+}
+
+function mayRead(sink: SinkConfig, { connector, options }: SourceConfig): boolean {
+  const written = connector.topics(options as never)
+  return written.length === 0 || written.some(topicsOf(sink))
 }
 
 function topicsOf(connector: ConnectorConfig): (topic: string) => boolean {

@@ -1,5 +1,6 @@
 export * from './config/common-options.ts'
 export { describeOptions, type OptionRow } from './config/describe-options.ts'
+export { inputState } from './config/input-files.ts'
 export { configSchema } from './config/json-schema.ts'
 export { type LoadedConfig, type LoadOptions, loadConfig } from './config/load.ts'
 export { ConfigError, formatProblem } from './config/problems.ts'

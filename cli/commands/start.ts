@@ -1,7 +1,9 @@
+import type { Asked } from '../signals.ts'
 import { formatProblem } from '../../runtime/index.ts'
 import { loadPipeline, startConfig } from '../compose.ts'
 import type { LogLevel } from '../log.ts'
 import { openProgress } from '../progress.ts'
+import { Reloading, stateOf } from '../reload.ts'
 import { runPipeline, tellStop } from '../run-pipeline.ts'
 
 export interface StartOptions {
@@ -11,7 +13,9 @@ export interface StartOptions {
 }
 
 /** Runs until everything is read and delivered, until nothing can run any more, or until `stopping`. */
-export async function start(files: readonly string[], options: StartOptions, stopping: AbortSignal): Promise<void> {
+export async function start(files: readonly string[], options: StartOptions, asked: Asked): Promise<void> {
+  const { stopping } = asked
+  const state = await stateOf(files)
   const config = await loadPipeline(files, { dataDir: options.dataDir })
   const progress = openProgress(options.logLevel)
   tellStop(stopping, progress.log)
@@ -21,5 +25,11 @@ export async function start(files: readonly string[], options: StartOptions, sto
   if (stopping.aborted) return progress.log.info({}, 'stopped')
   const pipeline = await startConfig(config, { log: progress.log, allowDestructive: options.allowDestructive })
   progress.log.info({ url: pipeline.url, dataDir: config.dataDir, files: config.files }, 'started')
-  await runPipeline(pipeline, progress, stopping)
+  const ended = new AbortController()
+  const { dataDir } = options
+  const reloading = new Reloading({ files, dataDir, pipeline, log: progress.log, signal: ended.signal })
+  asked.onReload(() => reloading.ask())
+  const followed = reloading.run(state)
+  await runPipeline(pipeline, progress, stopping).finally(() => ended.abort())
+  await followed
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { errorCode, type Files, readWhole } from '../../base/index.ts'
-import type { Problems } from './problems.ts'
+import { Problems } from './problems.ts'
 
 const SIZE_MAX = 10_000_000
 const IS_CONFIG = /^[^.].*\.(ya?ml|json)$/i
@@ -21,6 +21,12 @@ export async function readInputs(inputs: readonly string[], files: Files, proble
     if (text !== undefined) texts.push({ path, text })
   }
   return { paths: [...paths], texts }
+}
+
+/** All that lies under the inputs, as one text: another one as soon as a file changes, comes or goes. */
+export async function inputState(inputs: readonly string[], files: Files): Promise<string> {
+  const { paths, texts } = await readInputs(inputs, files, new Problems())
+  return JSON.stringify([paths, texts])
 }
 
 async function expand(input: string, files: Files, problems: Problems): Promise<readonly string[]> {
