@@ -52,17 +52,19 @@ function reference(): string {
 }
 
 function section(level: number, title: string, text: string, specs: OptionSpecs): string {
-  const groups = new Map<string, string[]>()
+  // Those without a group first: under the heading of another they would seem to belong to it.
+  const groups = new Map<string, string[]>([['', []]])
   for (const row of describeOptions(specs)) {
     const spec = specs[row.name]!
     const group = spec.group ?? ''
     groups.set(group, [...(groups.get(group) ?? []), tableRow(row, spec)])
   }
   const tables = [...groups].map(([group, rows]) => {
+    if (rows.length === 0) return ''
     const heading = group === '' ? [] : [`**${group[0]!.toUpperCase()}${group.slice(1)}**\n`]
     return [...heading, '| option | takes | default | |', '|---|---|---|---|', ...rows, ''].join('\n')
   })
-  return [`${'#'.repeat(level)} ${title}\n`, `${text}\n`, ...tables].join('\n')
+  return [`${'#'.repeat(level)} ${title}\n`, `${text}\n`, ...tables.filter(table => table !== '')].join('\n')
 }
 
 function tableRow(row: OptionRow, spec: OptionSpec): string {
