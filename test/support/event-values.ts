@@ -15,6 +15,8 @@ const DECIMALS: Readonly<Record<string, string>> = {
   POSITIVE_INFINITY: 'Infinity',
   NEGATIVE_INFINITY: '-Infinity',
 }
+/** The length that is said of bits without one. */
+const UNLIMITED = 2 ** 31 - 1
 const DAY_US = 86_400_000_000n
 
 /**
@@ -94,11 +96,11 @@ function zonedText(text: string): string {
   return year === 0 ? `0001${rest} BC` : `${digits!.padStart(4, '0')}${rest}`
 }
 
-/** Little-endian bytes; the length is the column's. */
+/** Little-endian bytes; the length is the column's, where it has one. */
 function bitsText(value: JsonValue, length: number): string {
   const bytes = Buffer.from(String(value), 'base64').reverse()
   const bits = [...bytes].map(byte => byte.toString(2).padStart(8, '0')).join('')
-  return bits.padStart(length, '0').slice(-length)
+  return length >= UNLIMITED ? bits : bits.padStart(length, '0').slice(-length)
 }
 
 function arrayText(items: readonly JsonValue[], schema: JsonObject): string {

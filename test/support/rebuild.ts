@@ -92,7 +92,9 @@ async function rebuiltColumn(
     const schema = fields.get(column.name)
     const value = values[column.name]
     if (schema === undefined || value === undefined) return 'nothing came'
-    return column.type === 'hstore' && typeof value === 'string' ? hstoreText(value) : serverText(value, schema)
+    if (column.type === 'hstore' && typeof value === 'string') return hstoreText(value)
+    if (column.type.startsWith('bit') && typeof value === 'boolean') return value ? '1' : '0'
+    return serverText(value, schema)
   })
   const ids = await idsOf(client, key, columns, rows)
   const sql = `SELECT ${shownAs(column.type, `v::${column.type}`)} AS text FROM unnest($1::text[]) WITH ORDINALITY AS u(v, n) ORDER BY n`
@@ -140,7 +142,10 @@ function numbered(ids: readonly string[], texts: readonly (string | null)[]): Ma
   return new Map(ids.map((id, i) => [id, texts[i] ?? null]))
 }
 
-/** A time comes in UTC, whatever offset it was written with. */
+/** As far as the events say it: a time comes in UTC, bits without those in front that are 0, XML without declaration. */
 function shownAs(type: string, expression: string): string {
-  return type === 'time with time zone' ? `(${expression} AT TIME ZONE 'UTC')::text` : `(${expression})::text`
+  if (/^time.* with time zone$/.test(type)) return `(${expression} AT TIME ZONE 'UTC')::text`
+  if (type.startsWith('bit varying') && !type.endsWith('[]')) return `ltrim((${expression})::text, '0')`
+  if (type === 'xml') return `regexp_replace((${expression})::text, '^<\\?xml version="1.0"\\?>', '')`
+  return `(${expression})::text`
 }
