@@ -110,7 +110,7 @@ export function badRecordsOf(connector: SourceConfig | SinkConfig, parts: RunPar
 
 export function taskContext(
   { pipeline, name }: { readonly pipeline: string; readonly name: string },
-  { task, clock, random, files, log, env = {}, signal, counters }: RunParts,
+  { config, task, clock, random, files, log, env = {}, signal, counters }: RunParts,
   ofKind: Pick<TaskContext, 'saveState' | 'definesTransactions' | 'packsJson'>,
 ): TaskContext {
   return {
@@ -122,6 +122,7 @@ export function taskContext(
     files,
     log,
     env,
+    scratch: `${config.dataDir}/scratch/${encodeURIComponent(`${pipeline}-${name}-${task}`)}`,
     signal,
     ...ofKind,
     report: facts => counters.report(facts),

@@ -184,6 +184,8 @@ export interface TaskContext {
   readonly log: Logger
   /** The process's environment, for options whose defaults stand there (`PGHOST`). Never to be printed. */
   readonly env: Readonly<Record<string, string | undefined>>
+  /** A folder of this task alone for files that it can make again; may be missing, or hold what an earlier run left. */
+  readonly scratch: string
   /** Aborts when the task must stop waiting. */
   readonly signal: AbortSignal
   /** `transaction.boundary: connector`: the task's batches say where transactions end. */

@@ -25,6 +25,7 @@ export function testContext(
     task?: number
     definesTransactions?: boolean
     packsJson?: (topic: string) => boolean
+    scratch?: string
     env?: Readonly<Record<string, string | undefined>>
   } = {},
 ): TestContext {
@@ -43,6 +44,7 @@ export function testContext(
     env: given.env ?? {},
     signal: stop.signal,
     definesTransactions: given.definesTransactions ?? false,
+    scratch: given.scratch ?? '/scratch',
     packsJson: given.packsJson ?? (() => true),
     stop,
     facts,

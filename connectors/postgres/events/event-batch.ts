@@ -4,6 +4,9 @@ import { JsonBytes } from '../json-bytes.ts'
 // A batch is about a megabyte; room for the change that goes past it.
 const BUFFER_BYTES = 3 << 19
 const BUFFERS_FREE_MAX = 4
+/** About what the log takes at once. */
+const FULL_BYTES = 1 << 20
+const FULL_RECORDS = 20_000
 
 /**
  * Events of one poll, by topic in the order of their making. Packed ones lie in one buffer for all topics, with the
@@ -26,6 +29,11 @@ export class EventBatch {
 
   get count(): number {
     return this.#count
+  }
+
+  /** Enough for one poll. */
+  get full(): boolean {
+    return this.bytes >= FULL_BYTES || this.#count >= FULL_RECORDS
   }
 
   /** Where packed keys and values are written to. */

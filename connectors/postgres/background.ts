@@ -1,0 +1,57 @@
+import type { TaskContext } from '../../runtime/api/index.ts'
+import { capturedTables } from './catalog.ts'
+import { Heartbeat } from './heartbeat.ts'
+import type { PostgresOptions } from './options.ts'
+import { ensurePublication } from './publication.ts'
+import { Periodic, ServiceConnection } from './service-connection.ts'
+import type { Session } from './session.ts'
+import { SlotMonitor } from './slot-health.ts'
+
+/** How often new tables are looked for. */
+const TABLES_EVERY_MS = 5000
+
+/** What goes on beside the stream: heartbeats, an eye on the slot, and tables that are new. */
+export class Background {
+  readonly #connection: ServiceConnection
+  readonly #parts: readonly { close(): Promise<void> }[]
+
+  /** `newTables` hears of captured tables that were not there before. */
+  constructor(
+    session: Session,
+    options: PostgresOptions,
+    context: TaskContext,
+    newTables: (oids: readonly number[]) => Promise<void>,
+  ) {
+    const { clock, log, report } = context
+    const connection = new ServiceConnection(session.connections, clock)
+    this.#connection = connection
+    const message = options['slot.heartbeat.interval.ms'] > 0
+    const everyMs = message ? options['slot.heartbeat.interval.ms'] : options['heartbeat.interval.ms']
+    const query = options['heartbeat.action.query']
+    const { serverVersion } = session.catalog
+    const known = new Set(session.tables.map(table => table.oid))
+    const look = async () => {
+      const publication = options['publication.name']
+      const found = await connection.use(async client => {
+        await ensurePublication(client, options, session.filter, log)
+        return capturedTables(client, session.filter, { publication })
+      })
+      const added = found.map(table => table.oid).filter(oid => !known.has(oid))
+      if (added.length > 0) await newTables(added)
+      for (const oid of added) known.add(oid)
+    }
+    this.#parts = [
+      new SlotMonitor({ connection, slotName: options['slot.name'], clock, log, report }),
+      new Periodic({ what: 'looking for new tables', everyMs: TABLES_EVERY_MS, clock, log, work: look }),
+      ...(everyMs > 0 && (message || query !== undefined)
+        ? [new Heartbeat({ connection, serverVersion, everyMs, message, query, clock, log })]
+        : []),
+    ]
+  }
+
+  async close(): Promise<void> {
+    const ending = Promise.all(this.#parts.map(part => part.close()))
+    await this.#connection.close()
+    await ending
+  }
+}

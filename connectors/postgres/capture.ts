@@ -1,0 +1,165 @@
+import type { ChangeHandler, CommittedTransaction, LogicalMessage, OldRow } from './changes.ts'
+import type { ChangeSource } from './events/change-source.ts'
+import type { EventBatch, Events, TableEvents } from './events/index.ts'
+import type { Lsn } from './lsn.ts'
+import type { StreamPosition } from './position.ts'
+import type { Relation } from './relation.ts'
+import type { LiveSnapshots } from './snapshot/index.ts'
+import type { TableInfo } from './table-info.ts'
+import type { Tuple } from './tuple.ts'
+
+export interface CaptureParts {
+  readonly events: Events
+  readonly batch: EventBatch
+  /** Takes what was told before the last stop, to count it as it was counted then. */
+  readonly discarded: EventBatch
+  /** Undefined for a table that is not captured. */
+  readonly tableOf: (relation: Relation) => Promise<TableInfo | undefined>
+  /** Tables that are read while the stream runs: they look for rows that change meanwhile. */
+  readonly live: LiveSnapshots
+  /** The stream sends values in their binary form. */
+  readonly binary: boolean
+  readonly position: StreamPosition
+}
+
+/** Messages of our own, which are no events: `pg_logical_emit_message` with these prefixes. */
+export const OWN_MESSAGES = 'kts-connect.'
+
+/**
+ * Makes events of the stream's changes, each once: what lies before the position is passed over. Changes are counted
+ * before any filter, so that a position means the same under another configuration.
+ */
+export class Capture implements ChangeHandler {
+  readonly #parts: CaptureParts
+  readonly #tables = new Map<number, TableEvents | undefined>()
+  /** As of the last whole transaction, or where the connector began. */
+  #position: StreamPosition
+  #transaction: CommittedTransaction | undefined
+  /** Changes of the open transaction that were told to us. */
+  #index = 0
+  /** How many of them are behind since an earlier run; infinite when the whole transaction is. */
+  #behind = 0
+  #needsText = false
+  /** End of the transaction before. */
+  #lastCommitLsn: Lsn | undefined
+
+  constructor(parts: CaptureParts) {
+    this.#parts = parts
+    this.#position = parts.position
+    if (parts.position.commitLsn > 0) this.#lastCommitLsn = parts.position.end
+  }
+
+  get full(): boolean {
+    const { batch, live } = this.#parts
+    return batch.full || live.ready || this.#needsText
+  }
+
+  /** Behind everything that is in the batch. */
+  get position(): StreamPosition {
+    const { commitLsn, commitTime } = this.#transaction ?? this.#position
+    if (this.#transaction === undefined || this.#behind === Infinity) return this.#position
+    return { ...this.#position, commitLsn, commitTime, changes: Math.max(this.#index, this.#behind) }
+  }
+
+  /** A table has a column that is known in its text form only: the stream is to be opened anew for it. */
+  get needsText(): boolean {
+    return this.#needsText
+  }
+
+  /** Everything committed below `lsn` was told: the server says so of a stretch without changes for us. */
+  passed(lsn: Lsn): void {
+    if (this.#transaction === undefined && lsn > this.#position.end) this.#position = { ...this.#position, end: lsn }
+  }
+
+  begin(transaction: CommittedTransaction): void {
+    const { commitLsn, changes } = this.#position
+    this.#transaction = transaction
+    this.#index = 0
+    if (transaction.commitLsn > commitLsn) this.#behind = 0
+    else this.#behind = transaction.commitLsn === commitLsn ? (changes ?? Infinity) : Infinity
+    if (this.#behind < Infinity) this.#parts.live.begin(transaction)
+  }
+
+  async relation(relation: Relation): Promise<void> {
+    const { tableOf, events, binary } = this.#parts
+    const info = await tableOf(relation)
+    const table = info === undefined ? undefined : events.table(relation, info)
+    this.#tables.set(relation.oid, table)
+    if (binary && table?.binary === false) this.#needsText = true
+  }
+
+  insert(relation: Relation, row: Tuple, lsn: Lsn): void {
+    const into = this.#next()
+    const table = this.#tables.get(relation.oid)
+    if (into === undefined || table === undefined) return
+    if (into === this.#parts.batch) this.#parts.live.changed(relation, undefined, row)
+    table.insert(row, this.#source(lsn), into)
+  }
+
+  update(relation: Relation, old: OldRow | undefined, row: Tuple, lsn: Lsn): void {
+    const into = this.#next()
+    const table = this.#tables.get(relation.oid)
+    if (into === undefined || table === undefined) return
+    if (into === this.#parts.batch) this.#parts.live.changed(relation, old, row)
+    table.update(old, row, this.#source(lsn), into)
+  }
+
+  delete(relation: Relation, old: OldRow, lsn: Lsn): void {
+    const into = this.#next()
+    const table = this.#tables.get(relation.oid)
+    if (into === undefined || table === undefined) return
+    if (into === this.#parts.batch) this.#parts.live.changed(relation, old, undefined)
+    table.delete(old, this.#source(lsn), into)
+  }
+
+  truncate(relations: readonly Relation[], _options: object, lsn: Lsn): void {
+    let into: EventBatch | undefined
+    for (const _ of relations) into = this.#next()
+    if (into === undefined) return
+    const tables = relations.flatMap(relation => this.#tables.get(relation.oid) ?? [])
+    if (tables.length === 0) return
+    if (into === this.#parts.batch) this.#parts.live.truncated(relations)
+    this.#parts.events.truncate(tables, this.#source(lsn), into)
+  }
+
+  message(message: LogicalMessage): void {
+    const { events, live, batch } = this.#parts
+    if (!message.transactional && message.lsn <= this.#position.messageLsn) return
+    const into = message.transactional ? this.#next() : batch
+    if (!message.transactional) this.#position = { ...this.#position, messageLsn: message.lsn }
+    if (into === undefined) return
+    const transaction = message.transactional ? this.#transaction : undefined
+    if (!message.prefix.startsWith(OWN_MESSAGES)) events.message(message, transaction, into)
+    else if (into === batch) live.message(message)
+  }
+
+  commit(transaction: CommittedTransaction, endLsn: Lsn): void {
+    const { events } = this.#parts
+    const { end, ...position } = this.#position
+    if (this.#behind === Infinity) this.#position = { ...position, end: Math.max(end, endLsn) }
+    else {
+      if (this.#index === 0) events.begin(transaction, this.#parts.batch)
+      events.commit(transaction, endLsn, this.#parts.batch)
+      const { commitLsn, commitTime } = transaction
+      this.#position = { ...position, commitLsn, commitTime, changes: undefined, end: Math.max(end, endLsn) }
+    }
+    this.#transaction = undefined
+    this.#lastCommitLsn = endLsn
+  }
+
+  /** Counts a change; where its events go, if anywhere. */
+  #next(): EventBatch | undefined {
+    this.#index++
+    if (this.#behind === Infinity) return undefined
+    const { batch, discarded, events } = this.#parts
+    const into = this.#index > this.#behind ? batch : discarded
+    if (this.#index === 1) events.begin(this.#transaction!, into)
+    if (into === discarded && discarded.full) discarded.giveBack(discarded.take())
+    return into
+  }
+
+  #source(lsn: Lsn): ChangeSource {
+    const { xid, commitTime, origin } = this.#transaction!
+    return { snapshot: 'false', lsn, lastCommitLsn: this.#lastCommitLsn, xid, commitTime, origin }
+  }
+}

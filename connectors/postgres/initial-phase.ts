@@ -1,0 +1,82 @@
+import type { SourceBatch, SourceCheckpoint, TaskContext } from '../../runtime/api/index.ts'
+import { closeClient } from './connection.ts'
+import type { EventBatch, Events } from './events/index.ts'
+import type { PostgresOptions } from './options.ts'
+import { positionToJson, streamPartition } from './position.ts'
+import type { ExportedSnapshot, Session } from './session.ts'
+import { type InitialSnapshot, openInitialSnapshot } from './snapshot/index.ts'
+import { SnapshotRows } from './snapshot-rows.ts'
+import type { TableInfo } from './table-info.ts'
+
+/** Reads the rows of the captured tables as of the place where the stream will begin. */
+export class InitialPhase {
+  readonly #snapshot: InitialSnapshot
+  readonly #rows: SnapshotRows
+  readonly #batch: EventBatch
+  /** Where the stream begins is written down with the first rows: from then on a kill resumes, and does not begin again. */
+  #begins: readonly SourceCheckpoint[]
+  #finished = false
+
+  private constructor(snapshot: InitialSnapshot, rows: SnapshotRows, batch: EventBatch, begins: SourceCheckpoint[]) {
+    this.#snapshot = snapshot
+    this.#rows = rows
+    this.#batch = batch
+    this.#begins = begins
+  }
+
+  static async open(
+    session: Session,
+    exported: ExportedSnapshot,
+    options: PostgresOptions,
+    { events, batch, binary }: { readonly events: Events; readonly batch: EventBatch; readonly binary: boolean },
+    context: TaskContext,
+  ): Promise<InitialPhase> {
+    const { connections, plan, position, generatedColumns } = session
+    const { clock, random, log, signal } = context
+    const server = options['topic.prefix']
+    try {
+      const snapshot = await openInitialSnapshot({
+        connect: () => connections.regular(signal),
+        snapshotName: exported.name,
+        lsn: exported.lsn,
+        server,
+        tables: plan.initial,
+        options,
+        binary,
+        generatedColumns,
+        clock,
+        random,
+        log,
+        report: facts => context.report(facts),
+      })
+      const begins = plan.stream ? [{ partition: streamPartition(server), position: positionToJson(position) }] : []
+      return new InitialPhase(snapshot, new SnapshotRows(events, batch), batch, begins)
+    } finally {
+      // The snapshot has a connection of its own that keeps it, and the slot stays without this one unless it is temporary.
+      await closeClient(exported.keeper, clock)
+    }
+  }
+
+  get finished(): boolean {
+    return this.#finished
+  }
+
+  /** Tables that were rewritten under the snapshot, so that it could not see their rows. */
+  get rewritten(): readonly TableInfo[] {
+    return this.#snapshot.rewritten
+  }
+
+  async poll(signal: AbortSignal): Promise<SourceBatch | 'idle'> {
+    this.#finished = (await this.#snapshot.read(this.#rows, signal)) === 'finished'
+    const tables = this.#snapshot.checkpoints()
+    const parts = this.#batch.take()
+    if (tables === undefined) return parts.length === 0 ? 'idle' : { parts, checkpoints: [] }
+    const checkpoints = [...this.#begins, ...tables]
+    this.#begins = []
+    return parts.length === 0 && checkpoints.length === 0 ? 'idle' : { parts, checkpoints }
+  }
+
+  close(): Promise<void> {
+    return this.#snapshot.close()
+  }
+}

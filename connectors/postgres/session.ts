@@ -1,0 +1,180 @@
+import type pg from 'pg'
+import { KtsError, randomId, type SourceCheckpoint, type TaskContext } from '../../runtime/api/index.ts'
+import { Catalog } from './catalog.ts'
+import { Connections, closeClient } from './connection.ts'
+import { formatLsn, type Lsn } from './lsn.ts'
+import type { PostgresOptions } from './options.ts'
+import { positionOf, type StreamPosition } from './position.ts'
+import { ensurePublication } from './publication.ts'
+import { createSlot, dropSlot, type SlotWait, slotState, waitForSlot } from './slot.ts'
+import { checkSlot } from './slot-check.ts'
+import { planSnapshots, type SnapshotPlan } from './snapshot/index.ts'
+import { TableFilter } from './table-filter.ts'
+import type { TableInfo } from './table-info.ts'
+import { timelineHistory } from './timeline.ts'
+
+/** What a run of the connector found and made at the server before its first event. */
+export interface Session {
+  readonly connections: Connections
+  /** Of the catalogue alone. */
+  readonly client: pg.Client
+  readonly catalog: Catalog
+  readonly filter: TableFilter
+  readonly tables: readonly TableInfo[]
+  /** Where the stream begins, or goes on. */
+  readonly position: StreamPosition
+  readonly plan: SnapshotPlan
+  /** The slot decodes prepared transactions. */
+  readonly twoPhase: boolean
+  /** Stored generated columns are in the stream (publish_generated_columns, PostgreSQL 18). */
+  readonly generatedColumns: boolean
+  /** What the initial snapshot reads; the connection keeps it. */
+  readonly exported: ExportedSnapshot | undefined
+}
+
+export interface ExportedSnapshot {
+  readonly name: string
+  readonly lsn: Lsn
+  readonly keeper: pg.Client
+}
+
+/**
+ * Holds the slot against the checkpoint, and makes publication and slot where there are none. Rejects with POSITION_LOST
+ * when changes were lost in between; never goes on in silence.
+ */
+export async function openSession(
+  options: PostgresOptions,
+  checkpoints: readonly SourceCheckpoint[],
+  context: TaskContext,
+): Promise<Session> {
+  const connections = new Connections(options, context)
+  const client = await connections.regular(context.signal)
+  try {
+    return await begin(connections, client, options, checkpoints, context)
+  } catch (error) {
+    await closeClient(client, context.clock)
+    throw error
+  }
+}
+
+async function begin(
+  connections: Connections,
+  client: pg.Client,
+  options: PostgresOptions,
+  checkpoints: readonly SourceCheckpoint[],
+  context: TaskContext,
+): Promise<Session> {
+  const { log } = context
+  const server = options['topic.prefix']
+  const catalog = await Catalog.open(client)
+  const filter = new TableFilter(options)
+  const position = await resumable(connections, client, catalog, options, checkpoints, context)
+  await ensurePublication(client, options, filter, log)
+  const tables = await catalog.tables(filter, { publication: options['publication.name'] })
+  const plan = planSnapshots({ options, server, checkpoints, tables, resumes: position !== undefined })
+  const common = { connections, client, catalog, filter, tables, plan }
+  const generatedColumns = await sendsGeneratedColumns(client, options['publication.name'])
+  if (position !== undefined) {
+    const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))
+    return { ...common, generatedColumns, position, twoPhase: slot?.twoPhase ?? false, exported: undefined }
+  }
+  const first = await firstPlace(connections, client, options, plan, catalog.serverVersion, context)
+  const { systemId, timeline } = catalog.server
+  // No transaction is behind: the first to come may have its commit record at the very place.
+  const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: true }
+  return { ...common, generatedColumns, position: { ...begins, systemId, timeline }, ...first }
+}
+
+interface FirstPlace {
+  readonly lsn: Lsn
+  readonly twoPhase: boolean
+  readonly exported: ExportedSnapshot | undefined
+}
+
+/**
+ * Where a connector without a position begins. A slot that is there already (made by hand, or by a run that was killed
+ * before its first commit) has no snapshot any more: a temporary one gives a snapshot further on, from where the stream then
+ * begins. Without rows to read it begins where that slot stands.
+ */
+async function firstPlace(
+  connections: Connections,
+  client: pg.Client,
+  options: PostgresOptions,
+  plan: SnapshotPlan,
+  serverVersion: number,
+  context: TaskContext,
+): Promise<FirstPlace> {
+  const name = options['slot.name']
+  const slot = await waitForSlot(client, name, slotWait(options, context))
+  const twoPhase = slot?.twoPhase ?? false
+  const reads = plan.initial.length > 0
+  if (!reads && (slot?.confirmedFlushLsn !== undefined || !plan.stream))
+    return { lsn: slot?.confirmedFlushLsn ?? 0, twoPhase, exported: undefined }
+  const keeper = await connections.replication(context.signal)
+  try {
+    const temporary = slot !== undefined || !plan.stream
+    const newSlot = { name: temporary ? temporaryName(name, context) : name, serverVersion, temporary }
+    const made = await createSlot(keeper, { ...newSlot, failover: options['slot.failover'] && !temporary })
+    const lsn = made.consistentPoint
+    context.log.info({ slot: newSlot.name, lsn: formatLsn(lsn), temporary }, 'made a replication slot')
+    if (reads) return { lsn, twoPhase, exported: { name: made.snapshotName, lsn, keeper } }
+    await closeClient(keeper, context.clock)
+    return { lsn, twoPhase, exported: undefined }
+  } catch (error) {
+    await closeClient(keeper, context.clock)
+    throw error
+  }
+}
+
+/** Another one at each start, since that of a connection that was cut stays for a while. Names have 63 characters at most. */
+function temporaryName(name: string, { random }: TaskContext): string {
+  return `${name.slice(0, 45)}_${randomId(random)
+    .replaceAll(/[^a-z0-9]/gi, '')
+    .slice(0, 12)
+    .toLowerCase()}`
+}
+
+function slotWait(options: PostgresOptions, { clock, log, signal }: TaskContext): SlotWait {
+  return { retries: options['slot.max.retries'], delayMs: options['slot.retry.delay.ms'], clock, log, signal }
+}
+
+async function sendsGeneratedColumns(client: pg.Client, publication: string): Promise<boolean> {
+  // All columns, since which there are depends on the version.
+  const { rows } = await client.query<{ columns: { pubgencols?: string } }>(
+    'SELECT to_jsonb(p) AS columns FROM pg_publication p WHERE pubname = $1',
+    [publication],
+  )
+  return rows[0]?.columns.pubgencols === 's'
+}
+
+/** The position from which the stream goes on; undefined at the very first start, or where `when_needed` begins again. */
+async function resumable(
+  connections: Connections,
+  client: pg.Client,
+  catalog: Catalog,
+  options: PostgresOptions,
+  checkpoints: readonly SourceCheckpoint[],
+  { clock, log }: TaskContext,
+): Promise<StreamPosition | undefined> {
+  const position = positionOf(checkpoints, options['topic.prefix'])
+  const slotName = options['slot.name']
+  const slot = await slotState(client, slotName)
+  const replication = await connections.replication()
+  try {
+    const { server } = catalog
+    const history = position === undefined ? [] : await timelineHistory(replication, server.timeline, log)
+    checkSlot(slot, slotName, position, { ...server, history })
+    return position === undefined ? undefined : { ...position, timeline: server.timeline }
+  } catch (error) {
+    const isLost = error instanceof KtsError && error.code === 'POSITION_LOST'
+    if (!isLost || options['snapshot.mode'] !== 'when_needed') throw error
+    log.warn(
+      { err: error },
+      'the place in the stream was lost: snapshot.mode is when_needed, so all tables are read anew',
+    )
+    if (slot !== undefined) await dropSlot(client, slotName)
+    return undefined
+  } finally {
+    await closeClient(replication, clock)
+  }
+}

@@ -1,0 +1,220 @@
+import {
+  errorMessage,
+  KtsError,
+  randomId,
+  type SourceBatch,
+  type SourceCheckpoint,
+  type SourcePart,
+  type SourceTask,
+  type TaskContext,
+  type TaskSignal,
+} from '../../runtime/api/index.ts'
+import { Background } from './background.ts'
+import { closeClient } from './connection.ts'
+import { EventBatch, Events } from './events/index.ts'
+import { InitialPhase } from './initial-phase.ts'
+import type { PostgresOptions } from './options.ts'
+import { openSession, type Session } from './session.ts'
+import { dropSlot, dropSlotSql } from './slot.ts'
+import { slotHealth, stoppedMessage } from './slot-health.ts'
+import { snapshotTable } from './snapshot/index.ts'
+import { StreamPhase } from './stream-phase.ts'
+import type { TableInfo } from './table-info.ts'
+import { columnCodec } from './types/index.ts'
+import { VERSION } from './version.ts'
+
+/** Captures one database: first the rows that there are, then every committed change, each once and in order. */
+export class PostgresSourceTask implements SourceTask {
+  readonly #session: Session
+  readonly #options: PostgresOptions
+  readonly #context: TaskContext
+  readonly #checkpoints: readonly SourceCheckpoint[]
+  readonly #events: Events
+  readonly #batch = new EventBatch()
+  readonly #binary: boolean
+  readonly #background: Background
+  #tables: readonly TableInfo[]
+  #initial: InitialPhase | undefined
+  #stream: StreamPhase | undefined
+  /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
+  #given: { readonly parts: readonly SourcePart[]; readonly checkpoint: SourceCheckpoint | undefined }[] = []
+  #released: Promise<void> | undefined
+
+  static async open(
+    options: PostgresOptions,
+    checkpoints: readonly SourceCheckpoint[],
+    context: TaskContext,
+  ): Promise<PostgresSourceTask> {
+    const session = await openSession(options, checkpoints, context)
+    try {
+      const task = new PostgresSourceTask(session, options, checkpoints, context)
+      await task.#begin()
+      return task
+    } catch (error) {
+      await closeClient(session.client, context.clock)
+      if (session.exported !== undefined) await closeClient(session.exported.keeper, context.clock)
+      throw error
+    }
+  }
+
+  private constructor(
+    session: Session,
+    options: PostgresOptions,
+    checkpoints: readonly SourceCheckpoint[],
+    context: TaskContext,
+  ) {
+    const { catalog } = session
+    const { clock, log, random, task } = context
+    this.#session = session
+    this.#options = options
+    this.#context = context
+    this.#checkpoints = checkpoints
+    this.#tables = session.tables
+    this.#events = new Events({
+      options,
+      database: catalog.database,
+      task,
+      runId: randomId(random),
+      version: VERSION,
+      packsJson: topic => context.packsJson(topic),
+      clock,
+      log,
+      codecOf: column => columnCodec(column, catalog.types(), options, log),
+    })
+    // Also finds tables that fall on one topic, before anything of them is written.
+    const shapes = session.tables.map(info =>
+      this.#events.table(snapshotTable(info, session.generatedColumns).relation, info),
+    )
+    this.#binary = session.position.binary && shapes.every(table => table.binary)
+    this.#background = new Background(session, options, context, oids => this.#added(oids))
+  }
+
+  async #begin(): Promise<void> {
+    const { exported } = this.#session
+    if (exported === undefined) return
+    const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
+    this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
+  }
+
+  async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
+    if (this.#released !== undefined) throw await this.#afterRelease()
+    const batch = await this.#poll(signal)
+    if (typeof batch !== 'string') this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
+    return batch
+  }
+
+  async #poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
+    if (this.#initial?.finished === false) return this.#initial.poll(signal)
+    const { plan } = this.#session
+    if (!plan.stream) return 'finished'
+    if (this.#stream === undefined) {
+      const rewritten = this.#initial?.rewritten ?? []
+      await this.#initial?.close()
+      this.#initial = undefined
+      this.#stream = await this.#openStream(rewritten)
+      // Tables may have come while the initial snapshot was read.
+      this.#stream.add(this.#tables.filter(table => !this.#session.tables.includes(table)))
+    }
+    return this.#stream.poll(signal)
+  }
+
+  #openStream(rewritten: readonly TableInfo[]): Promise<StreamPhase> {
+    const { plan } = this.#session
+    return StreamPhase.open(
+      {
+        session: this.#session,
+        plan: { live: [...plan.live, ...rewritten], skipped: plan.skipped },
+        options: this.#options,
+        checkpoints: this.#checkpoints,
+        events: this.#events,
+        batch: this.#batch,
+        discarded: new EventBatch(),
+        binary: this.#binary,
+        context: this.#context,
+      },
+      () => this.#tables,
+    )
+  }
+
+  committed(checkpoints: readonly SourceCheckpoint[]): void {
+    this.#stream?.committed(checkpoints)
+    const durable = new Set(checkpoints)
+    const last = this.#given.findLastIndex(({ checkpoint }) => checkpoint !== undefined && durable.has(checkpoint))
+    for (const { parts } of this.#given.splice(0, last + 1)) this.#batch.giveBack(parts)
+  }
+
+  async signal(signal: TaskSignal): Promise<string> {
+    if (this.#stream !== undefined) return this.#stream.signal(signal)
+    throw new KtsError(
+      'CONFIG_INVALID',
+      `signal ${signal.type}: expected a connector that streams, got one whose initial snapshot still runs; send it again once that is over`,
+    )
+  }
+
+  paused(paused: boolean): void {
+    const { log } = this.#context
+    const slot = this.#options['slot.name']
+    if (!paused || this.#released !== undefined) return
+    if (this.#options['log.disk.full.policy'] === 'block') {
+      log.warn(
+        { slot },
+        `the log is at its disk reserve: slot ${slot} holds the database's WAL until there is room again (log.disk.full.policy: block)`,
+      )
+      return
+    }
+    log.error(
+      { slot },
+      `the log is at its disk reserve: slot ${slot} is released, as log.disk.full.policy says; changes from now on are lost to it, and a new snapshot is needed`,
+    )
+    this.#released = this.#release().catch(error =>
+      log.error(
+        { slot },
+        `slot ${slot} could not be dropped: ${errorMessage(error)}; drop it by hand: ${dropSlotSql(slot)}`,
+      ),
+    )
+  }
+
+  async #release(): Promise<void> {
+    const stream = this.#stream
+    this.#stream = undefined
+    await stream?.close()
+    await dropSlot(this.#session.client, this.#options['slot.name'])
+  }
+
+  async #afterRelease(): Promise<KtsError> {
+    await this.#released
+    return new KtsError(
+      'RETRIABLE',
+      `slot ${this.#options['slot.name']} was released when the log was at its disk reserve`,
+    )
+  }
+
+  async close(): Promise<void> {
+    const { clock, log } = this.#context
+    const { client } = this.#session
+    const slot = this.#options['slot.name']
+    await this.#background.close()
+    await this.#initial?.close()
+    await this.#stream?.close()
+    try {
+      if (this.#options['slot.drop.on.stop']) await dropSlot(client, slot)
+      const health = await slotHealth(client, slot)
+      if (health !== undefined) log.info({ slot, held: health.held }, stoppedMessage(health))
+    } catch (error) {
+      log.warn({ slot }, `what slot ${slot} holds could not be asked: ${errorMessage(error)}`)
+    } finally {
+      await closeClient(client, clock)
+    }
+  }
+
+  async #added(oids: readonly number[]): Promise<void> {
+    const found = await Promise.all(oids.map(oid => this.#session.catalog.table(oid)))
+    const tables = found.filter(table => table !== undefined)
+    this.#tables = [...this.#tables, ...tables]
+    this.#context.log.info(
+      { tables: tables.map(t => `${t.schema}.${t.table}`) },
+      'tables are new among the captured ones',
+    )
+    this.#stream?.add(tables)
+  }
+}
