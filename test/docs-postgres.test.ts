@@ -1,0 +1,47 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { CATALOGUE } from '../cli/compose.ts'
+import { loadTexts } from './support/config-fixture.ts'
+import { sharedPostgres } from './support/postgres.ts'
+
+const page = read('docs/postgres.md')
+const differences = read('docs/debezium-differences.md')
+
+test('the SQL of docs/postgres.md runs, in its order', async () => {
+  const server = await sharedPostgres()
+  const database = await server.createDatabase()
+  const blocks = blocksOf(page, 'sql')
+  expect(blocks.length).toBeGreaterThan(4)
+  await server.run('CREATE TABLE orders (id int PRIMARY KEY)', database)
+  for (const block of blocks) await server.run(block, database)
+})
+
+test.each(blocksOf(page, 'yaml'))('a YAML example of docs/postgres.md loads: %#', async text => {
+  const env = { SHOP_PASSWORD: 'secret' }
+  const { sources } = await loadTexts({ '/p/a.yaml': text }, { catalogue: CATALOGUE, env })
+  expect(sources.map(({ connector }) => connector.name)).toEqual(['postgres'])
+})
+
+test('docs/postgres.md names no option that there is not', () => {
+  const specs = Object.assign({}, ...CATALOGUE.sources.map(({ options }) => options))
+  const named = [
+    ...page.matchAll(/`((?:slot|snapshot|publication|database|signal|incremental|heartbeat)\.[a-zA-Z.]+)/g),
+  ]
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.map(([, name]) => name!).filter(name => !Object.hasOwn(specs, name))).toEqual([])
+})
+
+const named = [...differences.matchAll(/\[([^\]]+)\]\(\.\.\/(test\/[^)]+)\)/g)].map(match => [match[1]!, match[2]!])
+
+test.each(named)('docs/debezium-differences.md: there is a test "%s" in %s', (name, file) => {
+  expect(existsSync(new URL(`../${file}`, import.meta.url))).toBe(true)
+  expect(read(file)).toContain(name)
+})
+
+function blocksOf(text: string, language: string): string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(match => match[1]!)
+}
+
+function read(path: string): string {
+  return readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
+}
