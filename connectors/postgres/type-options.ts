@@ -4,6 +4,7 @@ import { defineOptions } from '../../runtime/api/index.ts'
 export const TYPE_OPTIONS = defineOptions({
   'decimal.handling.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['precise', 'double', 'string'],
     default: 'precise',
     doc: "How numeric and money are given: as Connect's Decimal without loss (NaN and infinities are null), as a double (digits may be lost), or as the server's text.",
@@ -11,6 +12,7 @@ export const TYPE_OPTIONS = defineOptions({
   },
   'time.precision.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['adaptive', 'adaptive_time_microseconds', 'connect', 'isostring', 'microseconds', 'nanoseconds'],
     default: 'adaptive',
     doc: "The unit of date, time and timestamp: by the column's precision (milliseconds up to 3 digits, else microseconds), the same with time always in microseconds, Connect's own logical types in milliseconds, ISO 8601 text, or always microseconds or nanoseconds. Types with a time zone are always ISO text.",
@@ -18,6 +20,7 @@ export const TYPE_OPTIONS = defineOptions({
   },
   'interval.handling.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['numeric', 'string'],
     default: 'numeric',
     doc: 'Intervals as microseconds, a month being 30.4375 days, or without loss as text such as P1Y2M3DT4H5M6.78S.',
@@ -25,6 +28,7 @@ export const TYPE_OPTIONS = defineOptions({
   },
   'hstore.handling.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['json', 'map'],
     default: 'json',
     doc: 'Values of hstore as the text of a JSON object, or as a map of strings.',
@@ -32,6 +36,7 @@ export const TYPE_OPTIONS = defineOptions({
   },
   'binary.handling.mode': {
     type: 'enum',
+    ignoreCase: true,
     values: ['bytes', 'base64', 'base64-url-safe', 'hex'],
     default: 'bytes',
     doc: 'Values of bytea as bytes (which JSON writes in base64), or as text in base64, base64url or hexadecimal.',
