@@ -1,4 +1,5 @@
 import {
+  closeAll,
   errorMessage,
   KtsError,
   randomId,
@@ -32,7 +33,7 @@ export class PostgresSourceTask implements SourceTask {
   readonly #events: Events
   readonly #batch = new EventBatch()
   readonly #binary: boolean
-  readonly #background: Background
+  #background: Background | undefined
   #tables: readonly TableInfo[]
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
@@ -86,14 +87,15 @@ export class PostgresSourceTask implements SourceTask {
       this.#events.table(snapshotTable(info, session.generatedColumns).relation, info),
     )
     this.#binary = session.position.binary && shapes.every(table => table.binary)
-    this.#background = new Background(session, options, context, oids => this.#added(oids))
   }
 
   async #begin(): Promise<void> {
     const { exported } = this.#session
-    if (exported === undefined) return
-    const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
-    this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
+    if (exported !== undefined) {
+      const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
+      this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
+    }
+    this.#background = new Background(this.#session, this.#options, this.#context, oids => this.#added(oids))
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
@@ -190,20 +192,26 @@ export class PostgresSourceTask implements SourceTask {
   }
 
   async close(): Promise<void> {
-    const { clock, log } = this.#context
+    const { clock } = this.#context
+    try {
+      await closeAll([this.#background, this.#initial, this.#stream].flatMap(part => part ?? []))
+      await this.#leaveSlot()
+    } finally {
+      await closeClient(this.#session.client, clock)
+    }
+  }
+
+  /** Drops the slot where that is wanted, and never because a task failed; else says what it holds from now on. */
+  async #leaveSlot(): Promise<void> {
+    const { log, signal } = this.#context
     const { client } = this.#session
     const slot = this.#options['slot.name']
-    await this.#background.close()
-    await this.#initial?.close()
-    await this.#stream?.close()
     try {
-      if (this.#options['slot.drop.on.stop']) await dropSlot(client, slot)
+      if (signal.aborted && this.#options['slot.drop.on.stop']) await dropSlot(client, slot)
       const health = await slotHealth(client, slot)
       if (health !== undefined) log.info({ slot, held: health.held }, stoppedMessage(health))
     } catch (error) {
-      log.warn({ slot }, `what slot ${slot} holds could not be asked: ${errorMessage(error)}`)
-    } finally {
-      await closeClient(client, clock)
+      log.debug({ slot }, `what slot ${slot} holds could not be asked: ${errorMessage(error)}`)
     }
   }
 
