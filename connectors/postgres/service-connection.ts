@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock, Gate, type Logger, sleep } from '../../runtime/api/index.ts'
+import { type Clock, Gate, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
 import { type Connections, closeClient } from './connection.ts'
 import { serverError } from './server-error.ts'
 
@@ -64,7 +64,7 @@ export class Periodic {
         failing = false
       } catch (error) {
         if (this.#stop.signal.aborted) return
-        const { message } = serverError(error, what)
+        const message = error instanceof KtsError ? `${what}: ${error.message}` : serverError(error, what).message
         if (failing) log.debug({}, message)
         else log.warn({}, `${message}; it is tried again every ${everyMs} ms`)
         failing = true
