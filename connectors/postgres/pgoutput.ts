@@ -1,4 +1,5 @@
 import type { ChangeHandler, LogicalMessage, OldRow } from './changes.ts'
+import type { Definitions } from './definitions.ts'
 import type { MessageCursor } from './message-cursor.ts'
 import type { Relation, RelationColumn } from './relation.ts'
 import { BINARY, NULL, TEXT, type Tuple, UNCHANGED } from './tuple.ts'
@@ -72,47 +73,38 @@ class RowTuple implements Tuple {
   }
 }
 
-interface KnownRelation {
-  readonly relation: Relation
-  /** Told to the handler: a definition is told when a change first uses it, so those of an aborted subtransaction are not. */
-  told: boolean
-}
-
 /**
- * Decodes what happens to rows, and keeps the definitions of tables that the rows depend on. No object is made per row.
+ * Decodes what happens to rows. No object is made per row.
  *
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html, versions 1 to 4.
  */
 export class Pgoutput {
-  readonly #relations = new Map<number, KnownRelation>()
+  /**
+   * The definition that the handler was told last. One is told when a change first uses it, so those of an aborted
+   * subtransaction are not.
+   */
+  readonly #told = new Map<number, Relation>()
   readonly #row = new RowTuple()
   readonly #oldKey: { readonly kind: 'key'; readonly tuple: RowTuple } = { kind: 'key', tuple: new RowTuple() }
   readonly #oldRow: { readonly kind: 'full'; readonly tuple: RowTuple } = { kind: 'full', tuple: new RowTuple() }
-
-  /** Message Relation, the cursor behind its type (and transaction, in a streamed one). */
-  define(cursor: MessageCursor): void {
-    const relation = readRelation(cursor)
-    cursor.finish()
-    this.#relations.set(relation.oid, { relation, told: false })
-  }
 
   /**
    * Tells one change; the cursor stands behind the type (and transaction). With a promise the handler waits, and neither it
    * nor the cursor's bytes may be used before that.
    */
-  change(type: number, cursor: MessageCursor, changes: ChangeHandler): void | Promise<void> {
-    if (type === TRUNCATE) return this.#truncate(cursor, changes)
+  change(type: number, cursor: MessageCursor, definitions: Definitions, changes: ChangeHandler): void | Promise<void> {
+    if (type === TRUNCATE) return this.#truncate(cursor, definitions, changes)
     if (type === MESSAGE) return changes.message(readMessage(cursor))
-    const known = this.#known(cursor)
-    if (known.told) return this.#rowChange(type, known.relation, cursor, changes)
-    return this.#define(known, changes, () => this.#rowChange(type, known.relation, cursor, changes))
+    const relation = known(cursor, definitions)
+    if (this.#told.get(relation.oid) === relation) return this.#rowChange(type, relation, cursor, changes)
+    const waiting = this.#define(relation, changes)
+    if (waiting === undefined) return this.#rowChange(type, relation, cursor, changes)
+    return waiting.then(() => this.#rowChange(type, relation, cursor, changes))
   }
 
-  #define(known: KnownRelation, changes: ChangeHandler, then: () => void): void | Promise<void> {
-    known.told = true
-    const waiting = changes.relation(known.relation)
-    if (waiting !== undefined) return waiting.then(then)
-    then()
+  #define(relation: Relation, changes: ChangeHandler): void | Promise<void> {
+    this.#told.set(relation.oid, relation)
+    return changes.relation(relation)
   }
 
   #rowChange(type: number, relation: Relation, cursor: MessageCursor, changes: ChangeHandler): void {
@@ -146,37 +138,33 @@ export class Pgoutput {
     return old
   }
 
-  #truncate(cursor: MessageCursor, changes: ChangeHandler): void | Promise<void> {
+  #truncate(cursor: MessageCursor, definitions: Definitions, changes: ChangeHandler): void | Promise<void> {
     const count = cursor.length()
     cursor.need(1 + count * 4)
     const options = cursor.u8()
-    const tables: KnownRelation[] = []
-    for (let i = 0; i < count; i++) tables.push(this.#known(cursor))
+    const relations: Relation[] = []
+    for (let i = 0; i < count; i++) relations.push(known(cursor, definitions))
     cursor.finish()
-    const tell = () =>
-      changes.truncate(
-        tables.map(({ relation }) => relation),
-        { cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 },
-        cursor.lsn,
-      )
-    const untold = tables.filter(({ told }) => !told)
-    if (untold.length === 0) return tell()
-    return this.#defineAll(untold, changes).then(tell)
+    const flags = { cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 }
+    const untold = relations.filter(relation => this.#told.get(relation.oid) !== relation)
+    if (untold.length === 0) return changes.truncate(relations, flags, cursor.lsn)
+    return this.#defineAll(untold, changes).then(() => changes.truncate(relations, flags, cursor.lsn))
   }
 
-  async #defineAll(tables: readonly KnownRelation[], changes: ChangeHandler): Promise<void> {
-    for (const table of tables) await this.#define(table, changes, () => {})
-  }
-
-  #known(cursor: MessageCursor): KnownRelation {
-    const oid = cursor.u32()
-    const known = this.#relations.get(oid)
-    if (known === undefined) throw cursor.wrong(`a table that was described before, found one with OID ${oid}`)
-    return known
+  async #defineAll(relations: readonly Relation[], changes: ChangeHandler): Promise<void> {
+    for (const relation of relations) await this.#define(relation, changes)
   }
 }
 
-function readRelation(cursor: MessageCursor): Relation {
+function known(cursor: MessageCursor, definitions: Definitions): Relation {
+  const oid = cursor.u32()
+  const definition = definitions.get(oid)
+  if (definition === undefined) throw cursor.wrong(`a table that was described before, found one with OID ${oid}`)
+  return definition.relation
+}
+
+/** Message Relation, behind its type (and transaction). */
+export function readRelation(cursor: MessageCursor): Relation {
   const oid = cursor.u32()
   // Tables of pg_catalog come without the name of their schema.
   const schema = cursor.text() || 'pg_catalog'
@@ -192,6 +180,7 @@ function readRelation(cursor: MessageCursor): Relation {
     const isKey = (cursor.u8() & 1) !== 0
     columns.push({ isKey, name: cursor.text(), typeOid: cursor.u32(), typeModifier: cursor.i32() })
   }
+  cursor.finish()
   return { oid, schema, table, replicaIdentity: identity, columns }
 }
 

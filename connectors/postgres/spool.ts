@@ -1,4 +1,5 @@
 import { errorCode, type FileHandle, type Files, KtsError } from '../../runtime/api/index.ts'
+import { Definitions } from './definitions.ts'
 import { formatLsn, type Lsn, readLsn } from './lsn.ts'
 
 /** In front of each message: its length and its LSN. */
@@ -43,6 +44,10 @@ export class Spool {
   origin: { readonly name: string; readonly lsn: Lsn } | undefined
   /** Subtransactions that were rolled back, whose changes are not told. */
   readonly aborted = new Set<number>()
+  /** Prepared in one piece: the tables as they were then. Streamed: those of its own messages, while it is told. */
+  definitions = new Definitions()
+  /** Streamed: when the last message about a table came, by OID. */
+  readonly arrivals = new Map<number, number>()
   readonly #files: Files
   readonly #path: string
   readonly #buffer: Buffer

@@ -1,5 +1,6 @@
 import { KtsError } from '../../runtime/api/index.ts'
 import type { ChangeHandler, CommittedTransaction } from './changes.ts'
+import { Definitions } from './definitions.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import { MessageCursor } from './message-cursor.ts'
 import * as m from './pgoutput.ts'
@@ -37,6 +38,9 @@ export class Transactions {
   readonly #startLsn: Lsn
   readonly #output = new m.Pgoutput()
   readonly #cursor = new MessageCursor()
+  /** Of all transactions that were not streamed, and of those streamed that were told. */
+  readonly #definitions = new Definitions()
+  #arrivals = 0
   #told: Lsn
   /** An ordinary transaction that has begun and not ended. */
   #open: Open | undefined
@@ -82,6 +86,7 @@ export class Transactions {
     cursor.reset(bytes, start, end, lsn)
     const type = cursor.u8()
     if (isContent(type)) {
+      if (type === m.RELATION) return this.#relation(bytes, start, end, lsn)
       if (this.#block !== undefined) return this.#block.append(lsn, bytes, start, end)
       return this.#content(type, changes)
     }
@@ -115,26 +120,42 @@ export class Transactions {
     }
   }
 
+  /**
+   * A definition in a streamed transaction is for that one until its end; any other is for all, as soon as it is sent, also
+   * when it is sent in a transaction that is being prepared.
+   */
+  #relation(bytes: Buffer, start: number, end: number, lsn: Lsn): void | Promise<void> {
+    const block = this.#block
+    const arrival = ++this.#arrivals
+    if (block?.streamed) {
+      this.#cursor.u32()
+      block.arrivals.set(m.readRelation(this.#cursor).oid, arrival)
+      return block.append(lsn, bytes, start, end)
+    }
+    const definition = { relation: m.readRelation(this.#cursor), arrival }
+    this.#definitions.set(definition)
+    block?.definitions.set(definition)
+  }
+
   #content(type: number, changes: ChangeHandler): void | Promise<void> {
     const cursor = this.#cursor
-    if (type === m.RELATION) return this.#output.define(cursor)
     if (type === m.TYPE) return
     if (this.#open === undefined) {
       const message = type === m.MESSAGE ? m.readMessage(cursor) : undefined
       if (message === undefined || message.transactional) throw cursor.wrong('a transaction to be open')
       return message.lsn < this.#startLsn ? undefined : changes.message(message)
     }
-    return this.#change(type, this.#open, changes)
+    return this.#change(type, this.#open, this.#definitions, changes)
   }
 
-  #change(type: number, open: Open, changes: ChangeHandler): void | Promise<void> {
+  #change(type: number, open: Open, definitions: Definitions, changes: ChangeHandler): void | Promise<void> {
     if (open.behind) return
     if (open.told === undefined) {
       const { xid, commitLsn, commitTime, origin } = open
       open.told = { xid, commitLsn, commitTime, origin }
       changes.begin(open.told)
     }
-    return this.#output.change(type, this.#cursor, changes)
+    return this.#output.change(type, this.#cursor, definitions, changes)
   }
 
   #origin(): void {
@@ -219,6 +240,7 @@ export class Transactions {
     this.#outside()
     const { xid } = m.readPrepared(this.#cursor, false)
     this.#block = this.#spools.create(xid, false)
+    this.#block.definitions = new Definitions(this.#definitions)
   }
 
   async #prepare(): Promise<void> {
@@ -294,6 +316,7 @@ export class Transactions {
     } while (await reader.fill())
     await reader.close()
     await spool.remove()
+    if (spool.streamed) this.#definitions.merge(spool.definitions)
     this.#replay = undefined
     this.#prepared.delete(spool.xid)
     this.#end(open, replay.endLsn, changes)
@@ -304,9 +327,12 @@ export class Transactions {
     const type = this.#cursor.u8()
     const xid = spool.streamed ? this.#cursor.u32() : spool.xid
     // The server counts on a definition that it sent once, whatever became of that subtransaction.
-    if (type === m.RELATION) return this.#output.define(this.#cursor)
+    if (type === m.RELATION) {
+      const relation = m.readRelation(this.#cursor)
+      return spool.definitions.set({ relation, arrival: spool.arrivals.get(relation.oid) ?? 0 })
+    }
     if (type === m.TYPE || spool.aborted.has(xid)) return
-    return this.#change(type, open, changes)
+    return this.#change(type, open, spool.definitions, changes)
   }
 
   /** Closes and unlinks what is spooled. */
