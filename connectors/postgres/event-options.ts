@@ -1,4 +1,4 @@
-import { defineOptions, type OptionValues } from '../../runtime/api/index.ts'
+import { defineOptions, type OptionProblem, type OptionValues } from '../../runtime/api/index.ts'
 
 export type EventOptions = OptionValues<typeof EVENT_OPTIONS>
 
@@ -105,6 +105,15 @@ export const EVENT_OPTIONS = defineOptions({
     doc: 'Begins the name of the topic of heartbeats.',
   },
 })
+
+/** Which of these options do not fit together. */
+export function eventProblems(options: EventOptions): OptionProblem[] {
+  return (['column', 'message.prefix'] as const).flatMap(what => {
+    const [include, exclude] = [`${what}.include.list`, `${what}.exclude.list`] as const
+    if (options[include].length === 0 || options[exclude].length === 0) return []
+    return [{ option: exclude, message: `expected only one of ${include} and ${exclude}, got both` }]
+  })
+}
 
 const OPERATIONS: readonly string[] = ['c', 'u', 'd', 't', 'none']
 

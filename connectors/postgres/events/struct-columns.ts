@@ -72,7 +72,7 @@ export class StructColumns {
       const kind = kinds[i]!
       if (kind === TEXT) member.codec.writeText(bytes, starts[i]!, ends[i]!, json)
       else if (kind === BINARY) member.codec.writeBinary!(bytes, starts[i]!, ends[i]!, json)
-      else if (kind === NULL) json.piece(keyOnly && member.required ? member.absent : NULL_TEXT)
+      else if (kind === NULL) json.piece(this.#standsForNull(member, keyOnly) ? member.absent : NULL_TEXT)
       else writeUnchanged(member, earlier, json)
     }
     json.piece(members.length === 0 ? EMPTY : END)
@@ -80,21 +80,29 @@ export class StructColumns {
 
   /** The same as a struct of `schema`, which is to be asked for afterwards. */
   values(tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined): unknown[] {
-    const values = this.#members.map(member => {
-      const value = columnValue(member, tuple, keyOnly, earlier)
-      // The catalogue is ahead of the change: the column was not NOT NULL yet.
-      if (value === null && member.required) this.#relax(member)
-      return value
-    })
+    const values = this.#members.map(member => this.#value(member, tuple, keyOnly, earlier))
     if (this.#evolves && this.#members.some(({ codec }, i) => codec.schema !== this.#codecSchemas[i])) {
       this.#schema = this.#newSchema()
     }
     return values
   }
 
-  #relax(member: Member): void {
+  #value(member: Member, tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined): unknown {
+    const { codec, index } = member
+    const kind = tuple.kinds[index]!
+    if (kind === NULL) return this.#standsForNull(member, keyOnly) ? codec.absent : null
+    if (kind !== UNCHANGED) return sentValue(codec, tuple, index)
+    const known = earlier?.kinds[index]
+    return known === TEXT || known === BINARY ? sentValue(codec, earlier!, index) : codec.unavailable
+  }
+
+  /** Whether something else is said: in a key-only row no one knows the value, and the column has no null. */
+  #standsForNull(member: Member, keyOnly: boolean): boolean {
+    if (!member.required || keyOnly) return member.required
+    // The catalogue is ahead of the change: the column was not NOT NULL yet.
     member.required = false
     this.#schema = this.#newSchema()
+    return false
   }
 
   #newSchema(): Schema {
@@ -113,14 +121,6 @@ function writeUnchanged(member: Member, earlier: Tuple | undefined, json: JsonBy
   if (kind === TEXT) member.codec.writeText(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
   else if (kind === BINARY) member.codec.writeBinary!(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
   else json.piece(member.unavailable)
-}
-
-function columnValue({ codec, index, required }: Member, tuple: Tuple, keyOnly: boolean, earlier: Tuple | undefined) {
-  const kind = tuple.kinds[index]!
-  if (kind === NULL) return keyOnly && required ? codec.absent : null
-  if (kind !== UNCHANGED) return sentValue(codec, tuple, index)
-  const known = earlier?.kinds[index]
-  return known === TEXT || known === BINARY ? sentValue(codec, earlier!, index) : codec.unavailable
 }
 
 function sentValue(codec: ColumnCodec, { bytes, kinds, starts, ends }: Tuple, i: number): unknown {

@@ -7,6 +7,8 @@ import type { TableInfo } from '../table-info.ts'
 export class KeyColumns {
   readonly #custom: readonly { readonly tables: RegExp; readonly columns: readonly string[] }[]
   readonly #log: Logger
+  /** What was warned of: a table is looked at again with each of its definitions and connections. */
+  readonly #told = new Set<string>()
 
   constructor(options: EventOptions, log: Logger) {
     this.#log = log
@@ -46,20 +48,24 @@ export class KeyColumns {
     const indexes = indexesOf(relation, entry.columns)
     if (indexes === undefined) {
       const missing = entry.columns.filter(column => !relation.columns.some(known => known.name === column))
-      this.#log.warn(
-        {},
+      this.#warn(
         `message.key.columns: ${name} has no column ${missing.join(', ')}; its events keep the key of the table`,
       )
       return undefined
     }
     const uncovered = uncoveredBy(relation, indexes)
     if (uncovered.length > 0) {
-      this.#log.warn(
-        {},
+      this.#warn(
         `message.key.columns: deletes of ${name} do not tell ${uncovered.map(i => relation.columns[i]!.name).join(', ')}, so it is null in their keys; ALTER TABLE ${name} REPLICA IDENTITY FULL makes it known`,
       )
     }
     return indexes
+  }
+
+  #warn(message: string): void {
+    if (this.#told.has(message)) return
+    this.#told.add(message)
+    this.#log.warn({}, message)
   }
 }
 

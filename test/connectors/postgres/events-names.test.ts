@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { eventProblems } from '../../../connectors/postgres/event-options.ts'
 import { adjustedFieldName, adjustedSchemaName } from '../../../connectors/postgres/events/names.ts'
-import { bothForms, newEvents, relation, streamed, tuple } from './events-harness.ts'
+import { bothForms, eventOptions, newEvents, relation, streamed, tuple } from './events-harness.ts'
 
 const topicOf = (schema: string, table: string, changed: Parameters<typeof newEvents>[1] = {}) =>
   newEvents(true, changed).table(relation(table, ['id*:int'], { schema }), undefined).topic
@@ -81,4 +82,14 @@ describe('two tables that fall on one topic', () => {
       'table public.t falls on topic p.public.t, which holds events of another kind',
     )
   })
+})
+
+test('only one of two lists may be given', () => {
+  expect(eventProblems(eventOptions({ 'column.include.list': ['a'] }))).toEqual([])
+  expect(eventProblems(eventOptions({ 'column.include.list': ['a'], 'column.exclude.list': ['b'] }))).toEqual([
+    {
+      option: 'column.exclude.list',
+      message: 'expected only one of column.include.list and column.exclude.list, got both',
+    },
+  ])
 })

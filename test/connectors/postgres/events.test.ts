@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../../base/index.ts'
 import { EventBatch } from '../../../connectors/postgres/events/index.ts'
@@ -231,6 +232,57 @@ test('a batch gives its parts by topic in the order of their making, and is empt
     expect([batch.count, batch.bytes, batch.take()]).toEqual([0, 0, []])
     batch.giveBack(parts)
   }
+})
+
+test('both forms say the same of any changes of any table', () => {
+  const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 40 }), fc.constantFrom('"', '\\', '\u0000', '😀'))
+  const values = fc.tuple(fc.integer().map(String), fc.option(text), fc.option(fc.integer().map(String)), text)
+  const change = fc.record({
+    kind: fc.constantFrom('insert', 'read', 'update', 'move', 'delete', 'unchanged'),
+    old: values,
+    row: values,
+    lsn: fc.maxSafeInteger().map(Math.abs),
+    table: fc.nat(2),
+  })
+  const columns = ['id*:int', 'a', 'n:int', 'b']
+  const byDefault = relation('by default', columns)
+  const full = relation(
+    'full',
+    columns.map(column => column.replace(/[*]?(:|$)/, '*$1')),
+    { oid: 2, replicaIdentity: 'f' },
+  )
+  const keyless = { ...full, oid: 3, table: 'keyless' }
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 8 }), fc.boolean(), (changes, metadata) => {
+      const make = (events: ReturnType<typeof newEvents>, into: EventBatch) => {
+        events.begin({ xid: 7, commitLsn: 9, commitTime: 1, origin: undefined }, into)
+        const tables = [
+          events.table(byDefault, tableInfo(byDefault, ['id', 'n', 'b'], { primaryKey: ['id'] })),
+          events.table(full, tableInfo(full, ['id', 'b'], { primaryKey: ['id'], columns: [] })),
+          events.table(keyless, undefined),
+        ]
+        for (const { kind, old, row, lsn, table: at } of changes) {
+          const [table, source] = [tables[at]!, streamed({ lsn })]
+          const key = keyOnly(old[0], null, null, null)
+          if (kind === 'insert') table.insert(tuple(...row), source, into)
+          else if (kind === 'read') table.read(tuple(...row), { ...source, snapshot: 'true' }, into)
+          else if (kind === 'update') table.update(at === 0 ? undefined : whole(...old), tuple(...row), source, into)
+          else if (kind === 'move') table.update(at === 0 ? key : whole(...old), tuple(...row), source, into)
+          else if (kind === 'delete') table.delete(at === 0 ? key : whole(...old), source, into)
+          else
+            table.update(
+              at === 0 ? undefined : whole(...old),
+              tuple(row[0], undefined, row[2], undefined),
+              source,
+              into,
+            )
+        }
+        events.commit({ xid: 7, commitLsn: 9, commitTime: 1, origin: undefined }, 10, into)
+      }
+      bothForms(make, { 'provide.transaction.metadata': metadata })
+    }),
+    { seed: 11, numRuns: 100 },
+  )
 })
 
 test('values of a record are a struct with one schema for as long as the table stays as it is', () => {
