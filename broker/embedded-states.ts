@@ -3,6 +3,7 @@ import { Checkpoints } from './checkpoints.ts'
 import { GroupOffsets } from './groups.ts'
 import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC } from './internal-topics.ts'
 import { KeyedState, type StateView } from './keyed-state.ts'
+import type { StateRecord } from './state-snapshot.ts'
 import type { Topic, TopicStore } from './topic-store.ts'
 import type { TransactionalState } from './transaction.ts'
 import { TransactionLog } from './transaction-log.ts'
@@ -78,15 +79,23 @@ export class EmbeddedStates {
 
   /** Removes the positions of all groups in a topic that is gone: one that takes its name begins anew. */
   forgetOffsets(topic: string): Promise<void> {
-    const forgetting = this.#forgetting.then(() => this.#forgetOffsets(topic))
+    return this.#forget(() => this.offsets.view.tombstones(topic))
+  }
+
+  /** Removes all positions of a group. */
+  forgetGroup(group: string): Promise<void> {
+    return this.#forget(() => this.offsets.view.groupTombstones(group))
+  }
+
+  #forget(tombstonesOf: () => readonly StateRecord[]): Promise<void> {
+    const forgetting = this.#forgetting.then(() => this.#append(tombstonesOf()))
     this.#forgetting = forgetting.catch(() => undefined)
     return forgetting
   }
 
   /** In a transaction, as all that goes into these topics: what is torn can then be told from what was acknowledged. */
-  async #forgetOffsets(topic: string): Promise<void> {
-    const { view, state, partition } = this.offsets
-    const tombstones = view.tombstones(topic)
+  async #append(tombstones: readonly StateRecord[]): Promise<void> {
+    const { state, partition } = this.offsets
     if (tombstones.length === 0) return
     const id = this.transactions.of(FORGETTING_ID)
     const producer = await id.begin()

@@ -288,6 +288,12 @@ class Embedded implements EmbeddedBroker {
     return this.#states.offsets.view.groups()
   }
 
+  async forgetGroup(group: string): Promise<void> {
+    this.#checkOpen()
+    this.#members.admit({ group, member: 'tool', generation: -1 }, [])()
+    await this.#states.forgetGroup(group)
+  }
+
   async checkpoints(connector: string): Promise<readonly Checkpoint[]> {
     return this.#states.checkpoints.view.of(connector)
   }

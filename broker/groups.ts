@@ -52,6 +52,14 @@ export class GroupOffsets implements StateView {
     return records
   }
 
+  /** Records that make one group forget all its positions. */
+  groupTombstones(group: string): StateRecord[] {
+    return this.committed(group).map(({ topic, partition }) => ({
+      key: encodeOffsetKey({ group, topic, partition }),
+      value: null,
+    }))
+  }
+
   /** The highest position that any group has in a partition. */
   highest(topic: string, partition: number): number {
     let highest = 0

@@ -51,6 +51,11 @@ export interface Broker {
   committed(group: string): Promise<readonly GroupOffset[]>
   /** Every group that has committed anything. */
   groups(): Promise<readonly string[]>
+  /**
+   * Forgets every position of a group, as Kafka's DeleteGroups; nothing where it has none. Rejects with FENCED while it has
+   * members.
+   */
+  forgetGroup(group: string): Promise<void>
   /** Newest checkpoints of a connector: a source's positions, or a sink's state by topic and partition. */
   checkpoints(connector: string): Promise<readonly Checkpoint[]>
 

@@ -49,6 +49,12 @@ export class RemoteLog implements LogAccess {
     return this.#get('/kts/status')
   }
 
+  /** Answers its id, and in a sentence what the connector's tasks will do. */
+  async signal(connector: string, signal: object): Promise<{ readonly id: string; readonly message: string }> {
+    const path = `/kts/connectors/${encodeURIComponent(connector)}/signals`
+    return (await json(await this.#ask(path, { method: 'POST', json: signal }))) as { id: string; message: string }
+  }
+
   topics(): Promise<readonly TopicSummary[]> {
     return this.#get('/kts/topics')
   }

@@ -67,6 +67,16 @@ function addPipelineCommands(program: Command): void {
     .addHelpText('after', examples('validate pipeline.yaml', 'validate pipelines/ --connect'))
     .action(async (files, options) => (await import('./commands/validate.ts')).validate(files, options))
   program
+    .command('delete')
+    .description('forget the positions of a connector and take back what it made; its worker must not run')
+    .argument('<connector>')
+    .requiredOption('-f, --file <file>', 'the pipeline file it stands in')
+    .option('--data-dir <dir>', 'the data directory, where it is another than the file says', folder)
+    .option('--drop-slot', 'also its replication slot: changes from now on are lost to it')
+    .requiredOption('--yes', 'needed: there is no way back')
+    .addHelpText('after', `${examples('delete orders-db -f pipeline.yaml --drop-slot --yes')}${DELETE}`)
+    .action(async (connector, options) => (await import('./commands/delete.ts')).deleteConnector(connector, options))
+  program
     .command('schema')
     .description('print the JSON Schema of pipeline files, for completion in editors')
     .addHelpText('after', `${examples('schema > kts-connect.schema.json')}${SCHEMA}`)
@@ -78,6 +88,9 @@ On a terminal it shows a live table, otherwise one JSON log line per event. The 
 SIGTERM) drains and commits, the second stops at once. Ends with 0 when every source has been read
 to its end (at.end: stop) and delivered, with 1 when nothing is left that could run.`
 
+const DELETE = `
+Records in topics and objects in stores stay. When the connector is started again, it begins anew.`
+
 const SCHEMA = `
 Then, as the first line of a pipeline file (VS Code with the YAML extension, and others):
   # yaml-language-server: $schema=./kts-connect.schema.json`
@@ -88,6 +101,16 @@ function addLookCommands(program: Command): void {
     .option('--json', 'all of it, as JSON')
     .addHelpText('after', examples('status -f pipeline.yaml', 'status --url http://127.0.0.1:8083 --json'))
     .action(async options => (await import('./commands/status.ts')).status(options))
+
+  forWorker(program.command('signal'))
+    .description('ask a connector of a running worker for something: a snapshot of tables, a pause of it, ...')
+    .argument('<connector>')
+    .argument('<type>', 'execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot or log')
+    .option('--tables <names>', 'tables, with commas between them: schema.table', commaList)
+    .option('--filter <table=SQL>', 'only rows of this table that fulfil the condition; may be repeated', setting)
+    .option('--data <json>', 'other members of the data, as JSON')
+    .addHelpText('after', examples(...SIGNALS))
+    .action(async (connector, type, options) => (await import('./commands/signal.ts')).signal(connector, type, options))
 
   const topics = program.command('topics').description('what is in the log, and changing it')
   forWorker(topics.command('list', { isDefault: true }))
@@ -202,6 +225,12 @@ const PRODUCE = [
 const STOPPED = `
 Works on the log of a stopped worker too; there is nothing to wait for then.`
 
+const SIGNALS = [
+  'signal orders-db execute-snapshot --tables public.orders,public.lines',
+  'signal orders-db execute-snapshot --tables public.orders --filter "public.orders=id > 1000"',
+  'signal orders-db stop-snapshot',
+]
+
 /** An unset shell variable must not put the log into the current folder. */
 function folder(text: string): string {
   if (text === '') throw new InvalidArgumentError('Expected a folder, got nothing.')
@@ -228,10 +257,14 @@ function wholeNumber(text: string): number {
 }
 
 /** `name=value`, gathered. */
-function setting(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function setting(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError('Expected name=value.')
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
+
+function commaList(text: string): readonly string[] {
+  return text.split(',').map(part => part.trim())
 }
 
 function named(text: string, before: readonly string[]): readonly string[] {

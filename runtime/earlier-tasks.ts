@@ -5,8 +5,10 @@ import type { SinkConfig, SourceConfig } from './config/types.ts'
 /** Beside the checkpoints of connectors, whose names begin with a letter or a digit. */
 const TASK_COUNTS = '#tasks'
 
+type Named = Pick<SourceConfig | SinkConfig, 'pipeline' | 'name'>
+
 /** The transactional id of a task: the same after a restart, so that the newer run fences the older. */
-export function writerId({ pipeline, name }: SourceConfig | SinkConfig, task: number): string {
+export function writerId({ pipeline, name }: Named, task: number): string {
   return `${pipeline}-${name}-${task}`
 }
 
@@ -30,6 +32,25 @@ export async function fenceEarlierTasks(
     await transaction.commit()
   }
   await Promise.all(writers.map(writer => writer.close()))
+}
+
+/** How many tasks a connector has had, by the pipeline it stood in. */
+export async function taskCounts(broker: Broker, name: string) {
+  return (await broker.checkpoints(TASK_COUNTS))
+    .filter(({ partition }) => partition.connector === name)
+    .map(({ partition, value }) => ({
+      pipeline: String(partition.pipeline),
+      tasks: Number(value?.['task-count'] ?? 0),
+    }))
+}
+
+/** For a connector that is forgotten. */
+export async function forgetTaskCount(broker: Broker, { pipeline, name }: Named): Promise<void> {
+  const writer = await broker.writer(writerId({ pipeline, name }, 0))
+  const transaction = await writer.begin()
+  transaction.checkpoint([{ connector: TASK_COUNTS, partition: { pipeline, connector: name }, value: null }])
+  await transaction.commit()
+  await writer.close()
 }
 
 function taskCountIn(entries: readonly Checkpoint[], { pipeline, connector }: JsonObject): number {

@@ -64,11 +64,15 @@ export class Worker {
     }
   }
 
-  /** Answers in a sentence what the connector's tasks will do. Rejects with NOT_RUNNING, CONFIG_INVALID or NO_CONNECTOR. */
-  signal(connector: string, signal: TaskSignal): Promise<string> {
+  /**
+   * Answers the signal's id, one of its own where it has none, and in a sentence what the connector's tasks will do. Rejects
+   * with NOT_RUNNING, CONFIG_INVALID or NO_CONNECTOR.
+   */
+  async signal(connector: string, signal: Omit<TaskSignal, 'id'> & { readonly id?: string | undefined }) {
     const runner = this.#runners.find(one => one.config.name === connector)
-    if (runner !== undefined) return runner.signal(signal)
-    throw new KtsError('NO_CONNECTOR', `Connector ${connector} not found`)
+    if (runner === undefined) throw new KtsError('NO_CONNECTOR', `Connector ${connector} not found`)
+    const id = signal.id ?? this.#environment.random.bytes(16).toString('hex')
+    return { id, message: await runner.signal({ ...signal, id }) }
   }
 
   /**

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { errorCode, KtsError } from '../runtime/api/index.ts'
 import { type ConnectRoutesOptions, connectRoutes } from './connect-routes.ts'
@@ -74,7 +73,7 @@ async function buildApp(options: ConnectRoutesOptions): Promise<FastifyInstance>
   })
   await app.register(connectRoutes, options)
   await app.register(topicRoutes, options)
-  await app.register(signalRoutes, { worker: options.worker, newId: randomUUID })
+  await app.register(signalRoutes, options)
   refuseOtherMethods(app, known)
   return app
 }

@@ -5,18 +5,14 @@ import type { WorkerView } from './worker-view.ts'
 
 /**
  * `POST /kts/connectors/{name}/signals` with `{"id"?, "type", "data"?}`, Debezium's signals: answers 202 with the id and,
- * in a sentence, what will be done. `newId` makes the id of a signal that has none.
+ * in a sentence, what will be done.
  */
-export async function signalRoutes(
-  app: FastifyInstance,
-  { worker, newId }: { readonly worker: WorkerView; readonly newId: () => string },
-): Promise<void> {
+export async function signalRoutes(app: FastifyInstance, { worker }: { readonly worker: WorkerView }): Promise<void> {
   app.post<{ Params: { name: string } }>('/kts/connectors/:name/signals', async ({ params, body }, reply) => {
-    const { id = newId(), type, data = {} } = objectBody(body, ['id', 'type', 'data'])
-    if (typeof id !== 'string' || id === '') throw badBody('"id" must be a text')
+    const { id, type, data = {} } = objectBody(body, ['id', 'type', 'data'])
+    if (id !== undefined && (typeof id !== 'string' || id === '')) throw badBody('"id" must be a text')
     if (typeof type !== 'string' || type === '') throw badBody('"type" must be a text, such as execute-snapshot')
     if (typeof data !== 'object' || data === null || Array.isArray(data)) throw badBody('"data" must be a JSON object')
-    const message = await worker.signal(params.name, { id, type, data: data as JsonObject })
-    return reply.code(202).send({ id, message })
+    return reply.code(202).send(await worker.signal(params.name, { id, type, data: data as JsonObject }))
   })
 }

@@ -114,6 +114,19 @@ export function groupContract(using: Using): void {
       await commitOffset(broker, tool, 0, 0)
     })
 
+    test('forgets a group nobody is in: its positions, and those of no other', async () => {
+      const { broker } = using()
+      await broker.ensureTopic({ name: 't', configs: {} })
+      await broker.forgetGroup('g')
+      for (const group of ['g', 'other']) await commitOffset(broker, { group, member: 'tool', generation: -1 }, 0, 0)
+      const reader = await broker.subscribe(subscription({ group: 'g' }))
+      expect(await rejection(broker.forgetGroup('g'))).toMatchObject({ code: 'FENCED' })
+      await reader.close()
+      await broker.forgetGroup('g')
+      expect(await broker.committed('g')).toEqual([])
+      expect(await broker.groups()).toEqual(['other'])
+    })
+
     test('finds topics by a pattern over the whole name, new ones and grown ones too, never internal ones', async () => {
       const { broker } = using()
       await broker.ensureTopic({ name: 'app.one', configs: {} })

@@ -1,4 +1,10 @@
-import { describeConfigsV4, type Broker as Node, listGroupsV5, offsetFetchV9 } from '@platformatic/kafka'
+import {
+  deleteGroupsV2,
+  describeConfigsV4,
+  type Broker as Node,
+  listGroupsV5,
+  offsetFetchV9,
+} from '@platformatic/kafka'
 import { KtsError, type PackedRecords, packRecords } from '../../base/index.ts'
 import { Checkpoints, checkpointRecords } from '../../broker/checkpoints.ts'
 import type {
@@ -194,6 +200,14 @@ export class KafkaBroker implements Broker {
     const own = names.map(name => name.slice(this.#prefix.length)).sort()
     const committed = await Promise.all(own.map(async group => ({ group, offsets: await this.committed(group) })))
     return committed.filter(({ offsets }) => offsets.length > 0).map(({ group }) => group)
+  }
+
+  async forgetGroup(group: string): Promise<void> {
+    const name = this.name(group)
+    const state = (await this.#groups()).find(one => one.groupId === name)?.groupState.toUpperCase()
+    if (state === undefined) return
+    if (state !== 'EMPTY') throw new KtsError('FENCED', `group ${group} has members (${state})`)
+    await this.cluster.call(await this.cluster.coordinator('group', name), deleteGroupsV2.api, [name])
   }
 
   async #anyCommitted(topic: string): Promise<boolean> {

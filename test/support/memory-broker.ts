@@ -143,6 +143,11 @@ export class MemoryBroker implements Broker {
     return [...this.#offsets.keys()].sort()
   }
 
+  async forgetGroup(group: string): Promise<void> {
+    this.#members.admit({ group, member: 'tool', generation: -1 }, [])()
+    this.#offsets.delete(group)
+  }
+
   async checkpoints(connector: string): Promise<readonly Checkpoint[]> {
     return [...(this.#checkpoints.get(connector)?.values() ?? [])]
   }
