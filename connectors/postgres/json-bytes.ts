@@ -150,8 +150,8 @@ export class JsonBytes {
 
   /** As `string`, where the byte at `special` is the first that needs an escape. */
   #escaped(bytes: Buffer, start: number, special: number, end: number): void {
-    // The longest escape is \u00XX; the last character may be cut short.
-    this.reserve((end - start) * 6 + 16)
+    // The last character may be cut short.
+    this.reserve(end - start < COUNTED_MIN ? (end - start) * ESCAPE_MAX + 16 : escapedSize(bytes, start, end) + 16)
     const into = this.#bytes
     let to = this.length
     into[to++] = QUOTE
@@ -212,6 +212,21 @@ export function writeDigits(into: Buffer, at: number, width: number, value: numb
   }
 }
 
+/** Of a text as JSON, without quotes; at most a little more where the last character is cut short. */
+function escapedSize(bytes: Buffer, start: number, end: number): number {
+  let size = 0
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]!
+    const letter = ESCAPES[byte]!
+    if (letter === 0) size++
+    else if (byte >= FOUR_BYTES) {
+      size += 2 * ESCAPE_MAX
+      i += 3
+    } else size += letter === LETTER_U ? ESCAPE_MAX : 2
+  }
+  return size
+}
+
 function writeUnit(into: Buffer, at: number, unit: number): number {
   into[at] = BACKSLASH
   into[at + 1] = LETTER_U
@@ -232,6 +247,10 @@ const LENGTH_MAX = 2 ** 31 - 1
 const COPY_MIN = 24
 // Below, bytes one by one are as fast as four at a time.
 const WORDS_MIN = 12
+// From here on the room for escapes is counted, so that one quote in a large text does not take six times its size.
+const COUNTED_MIN = 4096
+// Of \u00XX.
+const ESCAPE_MAX = 6
 const NOTHING = Buffer.alloc(0)
 const DIGITS_MAX = 16
 const POWERS: readonly number[] = Array.from({ length: DIGITS_MAX + 1 }, (_, i) => 10 ** i)

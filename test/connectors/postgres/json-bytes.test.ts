@@ -34,8 +34,17 @@ describe('text as JSON', () => {
     expect(quoted('😀')).toBe('"\\uD83D\\uDE00"')
   })
 
-  test('of a character that is cut short stays within its room', () => {
-    const bytes = Buffer.concat([Buffer.alloc(200, 0x1f), Buffer.of(0xf0)])
+  test('of a large text with some escapes takes no more room than it needs', () => {
+    const text = `${'x'.repeat(1 << 20)}"\n\u0001😀${'y'.repeat(1 << 20)}`
+    const bytes = Buffer.from(text)
+    const json = new JsonBytes(64)
+    json.string(bytes, 0, bytes.length)
+    expect(json.bytes.toString('utf8', 0, json.length)).toBe(stringText(text))
+    expect(json.bytes.length).toBeLessThan(bytes.length * 2 + 100)
+  })
+
+  test.each([200, 5000])('of a character that is cut short behind %i others stays within its room', length => {
+    const bytes = Buffer.concat([Buffer.alloc(length, 0x1f), Buffer.of(0xf0)])
     const text = written(json => json.string(bytes, 0, bytes.length))
     expect(text.startsWith('"\\u001F\\u001F')).toBe(true)
     expect(text.endsWith('"')).toBe(true)
