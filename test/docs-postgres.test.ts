@@ -16,10 +16,13 @@ test('the SQL of docs/postgres.md runs, in its order', async () => {
   for (const block of blocks) await server.run(block, database)
 })
 
-test.each(blocksOf(page, 'yaml'))('a YAML example of docs/postgres.md loads: %#', async text => {
+const configs = ['yaml', 'json'].flatMap(kind => blocksOf(page, kind).map(text => [kind, text] as const))
+
+test.each(configs)('the %s examples of docs/postgres.md load without a warning: %#', async (kind, text) => {
   const env = { SHOP_PASSWORD: 'secret' }
-  const { sources } = await loadTexts({ '/p/a.yaml': text }, { catalogue: CATALOGUE, env })
+  const { sources, warnings } = await loadTexts({ [`/p/a.${kind}`]: text }, { catalogue: CATALOGUE, env })
   expect(sources.map(({ connector }) => connector.name)).toEqual(['postgres'])
+  expect(warnings).toEqual([])
 })
 
 test('docs/postgres.md names no option that there is not', () => {

@@ -1,6 +1,7 @@
 import { defineOptions, type OptionValues } from '../../runtime/api/index.ts'
 import { CONNECTION_OPTIONS } from './connection-options.ts'
 import { EVENT_OPTIONS } from './event-options.ts'
+import { PASTED_OPTIONS } from './pasted-options.ts'
 import { SLOT_OPTIONS } from './slot-options.ts'
 import { SNAPSHOT_OPTIONS } from './snapshot-options.ts'
 import { TYPE_OPTIONS } from './type-options.ts'
@@ -12,6 +13,7 @@ export const POSTGRES_OPTIONS = defineOptions({
   ...SLOT_OPTIONS,
   ...SNAPSHOT_OPTIONS,
   ...TYPE_OPTIONS,
+  ...PASTED_OPTIONS,
 })
 
 export type PostgresOptions = OptionValues<typeof POSTGRES_OPTIONS>
