@@ -65,14 +65,21 @@ function writeUnscaled(unscaled: number | bigint | Special, into: JsonBytes): vo
     const bytes = unscaledBytes(unscaled)
     writeBase64(bytes, 0, bytes.length, into)
   } else {
-    const high = Math.floor(unscaled / 0x100000000)
-    scratch.writeInt32BE(high, 0)
-    scratch.writeUInt32BE(unscaled - high * 0x100000000, 4)
+    putInt32(scratch, 0, Math.floor(unscaled / 0x100000000))
+    putInt32(scratch, 4, unscaled | 0)
     const sign = unscaled < 0 ? 0xff : 0
     let start = 0
     while (start < 7 && scratch[start] === sign && scratch[start + 1]! >> 7 === sign >> 7) start++
     writeBase64(scratch, start, 8, into)
   }
+}
+
+/** As writeInt32BE, which checks more than is to be checked here. */
+function putInt32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value >> 24
+  bytes[at + 1] = value >> 16
+  bytes[at + 2] = value >> 8
+  bytes[at + 3] = value
 }
 
 /** numeric without a scale: a struct of the number and its own scale. */

@@ -1,15 +1,20 @@
 import { JsonBytes } from '../json-bytes.ts'
-import { putDigits } from './json-output.ts'
+import { putDigits, putTwo } from './json-output.ts'
 import { date, dateOf, moment } from './moment.ts'
 
+const SPACE = 0x20
 const PLUS = 0x2b
 const MINUS = 0x2d
 const POINT = 0x2e
+const ZERO = 0x30
 const COLON = 0x3a
 const T = 0x54
 const Z = 0x5a
 const QUOTE = 0x22
 const ROOM = 48
+/** Length of `2016-11-04 13:51:30` and of `+00`. */
+const CLOCK_END = 19
+const OFFSET_SIZE = 3
 const INFINITY = Buffer.from('"infinity"')
 const NEGATIVE_INFINITY = Buffer.from('"-infinity"')
 const scratch = new JsonBytes(64)
@@ -68,18 +73,62 @@ function endOfIso(into: JsonBytes): void {
   into.bytes[into.length++] = QUOTE
 }
 
-/** Four digits of the year, or more behind a sign (ISO 8601); 1 BC is 0000. */
+/**
+ * The server's text in UTC as ISO text with so many digits of a second, by copying it; false, and nothing written, where
+ * it is not of the usual form `2016-11-04 13:51:30.123456+00`.
+ */
+export function copyIsoTimestamp(bytes: Buffer, start: number, end: number, into: JsonBytes, digits: number): boolean {
+  const behind = end - OFFSET_SIZE
+  const clockEnd = start + CLOCK_END
+  const size = behind - clockEnd
+  if (size < 0 || size > digits + 1 || size === 1 || bytes[behind] !== PLUS) return false
+  if (bytes[behind + 1] !== ZERO || bytes[behind + 2] !== ZERO) return false
+  if (bytes[start + 4] !== MINUS || bytes[start + 10] !== SPACE || bytes[clockEnd - 3] !== COLON) return false
+  if (size > 0 && bytes[clockEnd] !== POINT) return false
+  into.reserve(ROOM)
+  const out = into.bytes
+  let at = into.length
+  out[at++] = QUOTE
+  for (let i = start; i < behind; i++) out[at++] = bytes[i]!
+  out[into.length + 11] = T
+  if (size === 0 && digits > 0) out[at++] = POINT
+  for (let i = Math.max(size, 1); i <= digits; i++) out[at++] = ZERO
+  out[at++] = Z
+  out[at++] = QUOTE
+  into.length = at
+  return true
+}
+
+/** Of the day that was written last: rows behind each other are often of one day. */
+const known = { days: Number.NaN, size: 0, text: Buffer.alloc(ROOM) }
+
 function putDate(out: Buffer, position: number): number {
+  if (known.days !== moment.days) {
+    known.size = putNewDate(known.text, 0)
+    known.days = moment.days
+  }
+  const { text, size } = known
+  for (let i = 0; i < size; i++) out[position + i] = text[i]!
+  return position + size
+}
+
+/** Four digits of the year, or more behind a sign (ISO 8601); 1 BC is 0000. */
+function putNewDate(out: Buffer, position: number): number {
   dateOf(moment.days)
   let at = position
   if (date.year < 0) out[at++] = MINUS
   else if (date.year > 9999) out[at++] = PLUS
   const year = Math.abs(date.year)
-  at = putDigits(out, at, year, year < 10_000 ? 4 : year < 100_000 ? 5 : year < 1_000_000 ? 6 : 7)
+  if (year < 10_000) {
+    const century = (year / 100) | 0
+    at = putTwo(out, putTwo(out, at, century), year - century * 100)
+  } else {
+    at = putDigits(out, at, year, year < 100_000 ? 5 : year < 1_000_000 ? 6 : 7)
+  }
   out[at++] = MINUS
-  at = putDigits(out, at, date.month, 2)
+  at = putTwo(out, at, date.month)
   out[at++] = MINUS
-  return putDigits(out, at, date.day, 2)
+  return putTwo(out, at, date.day)
 }
 
 function putClock(out: Buffer, position: number, micros: number, digits: number): number {
@@ -87,13 +136,12 @@ function putClock(out: Buffer, position: number, micros: number, digits: number)
   let fraction = micros - seconds * 1_000_000
   const minutes = (seconds / 60) | 0
   const hours = (minutes / 60) | 0
-  let at = putDigits(out, position, hours, 2)
+  let at = putTwo(out, position, hours)
   out[at++] = COLON
-  at = putDigits(out, at, minutes - hours * 60, 2)
+  at = putTwo(out, at, minutes - hours * 60)
   out[at++] = COLON
-  at = putDigits(out, at, seconds - minutes * 60, 2)
-  let width = digits === TRIMMED ? 6 : digits
-  if (digits === TRIMMED && fraction === 0) width = 0
+  at = putTwo(out, at, seconds - minutes * 60)
+  let width = digits === TRIMMED ? (fraction === 0 ? 0 : 6) : digits
   for (let i = 6; i > width; i--) fraction = (fraction / 10) | 0
   if (digits === TRIMMED && width > 0) {
     while (fraction % 10 === 0) {

@@ -24,6 +24,14 @@ export function writeInteger(into: JsonBytes, value: number | bigint): void {
   else into.integer(value)
 }
 
+/** Two digits of a number below 100; answers the position behind them. */
+export function putTwo(out: Buffer, at: number, value: number): number {
+  const tens = (value * 103) >> 10
+  out[at] = ZERO + tens
+  out[at + 1] = ZERO + value - tens * 10
+  return at + 2
+}
+
 /** The last `digits` digits of a number below 2^31; answers the position behind them. */
 export function putDigits(out: Buffer, at: number, value: number, digits: number): number {
   let rest = value | 0

@@ -8,6 +8,10 @@ const ZERO = 0x30
 const COLON = 0x3a
 const C = 0x43
 const I = 0x69
+/** Length of `2016-11-04 13:51:30`. */
+const CLOCK_END = 19
+/** Below anything that the sums of other numbers can make up for. */
+const NO_NUMBER = -1_000_000
 const DAY_MICROS = 86_400_000_000
 /** Days from 1970-01-01 to 2000-01-01, where the server counts from. */
 const EPOCH_2000 = 10957
@@ -33,6 +37,10 @@ export function readTimestampText(bytes: Buffer, start: number, end: number): vo
   moment.offset = 0
   moment.infinite = infinityOf(bytes, start, end)
   if (moment.infinite !== 0) return
+  if (end - start >= CLOCK_END && bytes[start + 4] === MINUS && bytes[start + 10] === SPACE) {
+    readUsual(bytes, start, end)
+    if (at === end) return
+  }
   at = start
   let year = number(bytes, end)
   expectByte(bytes, start, end, MINUS)
@@ -51,6 +59,39 @@ export function readTimestampText(bytes: Buffer, start: number, end: number): vo
   if (at !== end || month < 1 || month > 12) throw unreadable('a timestamp', bytes, start, end)
   moment.days = daysOf(year, month, day)
   if (moment.offset !== 0) shift(-moment.offset)
+}
+
+/** The same for four digits of the year and no offset but `+00`: what nearly every value is. `at` tells how far it came. */
+function readUsual(bytes: Buffer, start: number, end: number): void {
+  at = start
+  const month = two(bytes, start + 5)
+  const year = two(bytes, start) * 100 + two(bytes, start + 2)
+  const seconds = two(bytes, start + 11) * 3600 + two(bytes, start + 14) * 60 + two(bytes, start + 17)
+  // Below zero where a byte is no digit.
+  if (month < 1 || month > 12 || year < 0 || seconds < 0) return
+  let behind = start + CLOCK_END
+  let fraction = 0
+  if (bytes[behind] === POINT && behind < end) {
+    let unit = 1_000_000
+    for (behind++; behind < end && unit > 1; behind++) {
+      const digit = bytes[behind]! - ZERO
+      if (digit < 0 || digit > 9) break
+      unit /= 10
+      fraction += digit * unit
+    }
+  }
+  const isUtc = end - behind === 3 && bytes[behind] === PLUS && two(bytes, behind + 1) === 0
+  if (behind !== end && !isUtc) return
+  moment.days = daysOf(year, month, two(bytes, start + 8))
+  moment.micros = seconds * 1_000_000 + fraction
+  at = end
+}
+
+/** Two digits; far below zero where one is none. */
+function two(bytes: Buffer, position: number): number {
+  const tens = bytes[position]! - ZERO
+  const units = bytes[position + 1]! - ZERO
+  return tens < 0 || tens > 9 || units < 0 || units > 9 ? NO_NUMBER : tens * 10 + units
 }
 
 /** `13:51:30.123456`, `24:00:00`, `13:51:30+05:30`. */

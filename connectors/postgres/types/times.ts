@@ -1,6 +1,6 @@
 import type { JsonBytes } from '../json-bytes.ts'
 import { type Form, schemaOf, type TypeSettings } from './form.ts'
-import { stringOf, TRIMMED, writeIsoDate, writeIsoTime, writeIsoTimestamp } from './iso-output.ts'
+import { copyIsoTimestamp, stringOf, TRIMMED, writeIsoDate, writeIsoTime, writeIsoTimestamp } from './iso-output.ts'
 import { writeInteger, writeNull } from './json-output.ts'
 import {
   moment,
@@ -64,13 +64,19 @@ export function timestamp(precision: number, settings: TypeSettings): Form {
 /** timestamp with time zone: ISO text in UTC with as many digits of a second as the column has. */
 export function zonedTimestamp(precision: number): Form {
   const digits = precision < 0 ? MICROS_DEFAULT : precision
+  const form = ofText(
+    TIMESTAMPS,
+    'io.debezium.time.ZonedTimestamp',
+    into => writeIsoTimestamp(into, digits),
+    '1970-01-01T00:00:00Z',
+  )
+  const writeText: Form['writeText'] = (bytes, start, end, into) => {
+    if (!copyIsoTimestamp(bytes, start, end, into, digits)) form.writeText(bytes, start, end, into)
+  }
   return {
-    ...ofText(
-      TIMESTAMPS,
-      'io.debezium.time.ZonedTimestamp',
-      into => writeIsoTimestamp(into, digits),
-      '1970-01-01T00:00:00Z',
-    ),
+    ...form,
+    valueOfText: (bytes, start, end) => stringOf(into => writeText(bytes, start, end, into)),
+    writeText,
     generated: `1970-01-01T00:00:00${digits === 0 ? '' : `.${'0'.repeat(digits)}`}Z`,
   }
 }
