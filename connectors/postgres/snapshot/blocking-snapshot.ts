@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { type Clock, type Logger, type Random, randomId, sleep } from '../../../runtime/api/index.ts'
+import { closeClient } from '../connection.ts'
 import type { Lsn } from '../lsn.ts'
 import type { SnapshotOptions } from '../snapshot-options.ts'
 import { exactPlace } from './exact-place.ts'
@@ -86,7 +87,7 @@ export class BlockingSnapshot {
         })
       } finally {
         this.#held = false
-        await replication.end().catch(() => undefined)
+        await closeClient(replication, this.#parts.clock)
       }
       // An idle stream comes to the place by this.
       await emitWatermark(await this.#parts.client(), { kind: 'place', id: randomId(random) })

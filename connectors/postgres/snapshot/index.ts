@@ -13,6 +13,7 @@
  * live = openLiveSnapshots(…, plan.live)
  * for ever: if (live.ready) await live.read(rows, signal) else await stream.read(handler, …); batch, with live.checkpoints()
  * handler: begin → live.begin; insert, update, delete, truncate, message → the same of `live`; full: batch full || live.ready
+ * rows: full: batch full (and not `live.ready`, or nothing is ever told)
  * ```
  */
 export { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'

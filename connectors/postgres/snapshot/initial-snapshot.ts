@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { type Clock, type Logger, type Random, randomId, type SourceCheckpoint } from '../../../runtime/api/index.ts'
+import { closeClient } from '../connection.ts'
 import type { Lump } from '../copy-stream.ts'
 import type { Lsn } from '../lsn.ts'
 import { serverError } from '../server-error.ts'
@@ -277,7 +278,7 @@ class ExportedSnapshot implements InitialSnapshot {
 
   async close(): Promise<void> {
     await Promise.all([...this.#idle, ...this.#busy].map(reader => reader.close()))
-    await this.#keeper?.end().catch(() => undefined)
+    if (this.#keeper !== undefined) await closeClient(this.#keeper, this.#parts.clock)
   }
 }
 

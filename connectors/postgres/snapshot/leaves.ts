@@ -41,7 +41,8 @@ export async function leavesOf(client: pg.Client, oid: number): Promise<Leaf[]> 
 export function spanOf(leaf: Leaf, rows: number, bytes: number): Place {
   const blocks = Math.max(1, leaf.end / PLACES_PER_BLOCK)
   const byBytes = bytes / Math.max(1, leaf.bytes / blocks)
-  const byRows = leaf.rows === 0 ? byBytes : rows / (leaf.rows / blocks)
+  // Never analysed: as if rows were of a hundred bytes.
+  const byRows = rows / (leaf.rows === 0 ? 80 : leaf.rows / blocks)
   return Math.max(1, Math.floor(Math.min(byBytes, byRows))) * PLACES_PER_BLOCK
 }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
 import { type Clock, KtsError } from '../../../runtime/api/index.ts'
+import { closeClient } from '../connection.ts'
 import { serverError } from '../server-error.ts'
 import type { TableInfo } from '../table-info.ts'
 import { Chunk } from './chunk.ts'
@@ -179,7 +180,7 @@ export class LiveReader {
   async #cut(): Promise<void> {
     const client = this.#client
     this.#client = undefined
-    await client?.end().catch(() => undefined)
+    if (client !== undefined) await closeClient(client, this.#parts.clock)
   }
 
   async close(): Promise<void> {

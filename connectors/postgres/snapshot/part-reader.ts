@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Clock } from '../../../runtime/api/index.ts'
+import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
 import { beginPart, copyPart, type Leaf } from './leaves.ts'
@@ -120,6 +121,6 @@ export class PartReader {
     await this.#begun.catch(() => undefined)
     await this.#copy?.close().catch(() => undefined)
     await this.#pump
-    await this.#client.end().catch(() => undefined)
+    await closeClient(this.#client, this.#options.clock)
   }
 }
