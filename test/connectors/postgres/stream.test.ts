@@ -127,10 +127,7 @@ describe.each([14, 15, 17] as const)('the stream of PostgreSQL %i', version => {
     const recorder = new Recorder()
     const stream = await source.open()
     await readTo(stream, recorder, await source.now())
-    const before = await source.confirmed()
-    expect(before < shown(recorder.ends[0]!).padStart(before.length, '0') || before !== shown(recorder.ends[0]!)).toBe(
-      true,
-    )
+    expect(await source.confirmed()).not.toBe(shown(recorder.ends[0]!))
     stream.confirm(recorder.ends[0]!)
     await stream.close()
     expect(await source.confirmed()).toBe(shown(recorder.ends[0]!))
