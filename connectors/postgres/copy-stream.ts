@@ -93,7 +93,7 @@ export class CopyStream {
 
   async #begin(sql: string): Promise<void> {
     // Without a listener the loss of an idle connection would end the process; every use of the client tells of it.
-    this.#client.on('error', ignore)
+    if (!this.#client.listeners('error').includes(ignore)) this.#client.on('error', ignore)
     const event = this.#both ? 'replicationStart' : 'copyOutResponse'
     const onCopy = () => {
       this.#copying = true
