@@ -2,6 +2,9 @@ import type { JsonBytes } from '../json-bytes.ts'
 
 const QUOTE = 0x22
 const ZERO = 0x30
+const MINUS = 0x2d
+const DIGITS_MAX = 20
+const HALF = 100_000_000
 const NULL = Buffer.from('null')
 
 /** ASCII that needs no escape, between quotes. */
@@ -20,8 +23,27 @@ export function writeNull(into: JsonBytes): void {
 }
 
 export function writeInteger(into: JsonBytes, value: number | bigint): void {
-  if (typeof value === 'bigint') into.ascii(String(value))
-  else into.integer(value)
+  if (typeof value === 'bigint') {
+    into.ascii(String(value))
+    return
+  }
+  into.reserve(DIGITS_MAX)
+  const out = into.bytes
+  let at = into.length
+  if (value < 0) out[at++] = MINUS
+  const size = Math.abs(value)
+  // In two halves, so that the digits are made with 32-bit integers.
+  const high = Math.floor(size / HALF)
+  if (high > 0) at = putDigits(out, putDigits(out, at, high, digitsOf(high)), size - high * HALF, 8)
+  else at = putDigits(out, at, size, digitsOf(size))
+  into.length = at
+}
+
+/** Of an integer below 10^9. */
+function digitsOf(value: number): number {
+  let digits = 1
+  for (let limit = 10; limit <= value; limit *= 10) digits++
+  return digits
 }
 
 /** Two digits of a number below 100; answers the position behind them. */
