@@ -48,14 +48,6 @@ JOIN pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 WHERE p.pubname = $1`
 
-/** $1: a partitioned table. Its leaves, which hold the rows. */
-export const LEAVES_SQL = `
-SELECT c.oid, n.nspname AS schema, c.relname AS table
-FROM pg_partition_tree($1::oid::regclass) t
-JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE t.isleaf AND c.relkind = 'r'
-ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`
-
 const TYPE_COLUMNS = `
 SELECT t.oid, n.nspname AS schema, t.typname AS name, t.typtype AS kind, t.typdelim AS delimiter,
   COALESCE(e.oid, 0) AS element_oid, t.typbasetype AS base_oid, t.typtypmod AS base_modifier,

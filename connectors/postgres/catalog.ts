@@ -1,13 +1,5 @@
 import type pg from 'pg'
-import {
-  ALL_TYPES_SQL,
-  CANDIDATES_SQL,
-  LEAVES_SQL,
-  PUBLISHED_SQL,
-  SERVER_SQL,
-  TABLES_SQL,
-  TYPES_SQL,
-} from './catalog-sql.ts'
+import { ALL_TYPES_SQL, CANDIDATES_SQL, PUBLISHED_SQL, SERVER_SQL, TABLES_SQL, TYPES_SQL } from './catalog-sql.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import type { TableFilter } from './table-filter.ts'
 import type { ColumnInfo, TableInfo, TypeInfo, Types } from './table-info.ts'
@@ -86,24 +78,15 @@ export class Catalog {
     }
   }
 
-  /** Names of the captured tables, unsorted: cheap enough to be asked every few seconds. */
-  async names(filter: TableFilter, scope: TableScope): Promise<TableName[]> {
-    return capturedTables(this.#client, filter, scope)
-  }
-
   /** The captured tables, in the order of schema and name by bytes. */
   async tables(filter: TableFilter, scope: TableScope): Promise<TableInfo[]> {
-    return this.#tables((await this.names(filter, scope)).map(name => name.oid))
+    const names = await capturedTables(this.#client, filter, scope)
+    return this.#tables(names.map(name => name.oid))
   }
 
   /** Undefined when it is gone. */
   async table(oid: number): Promise<TableInfo | undefined> {
     return (await this.#tables([oid]))[0]
-  }
-
-  /** The tables that hold the rows of a partitioned one. */
-  async leaves(oid: number): Promise<TableName[]> {
-    return (await this.#client.query<TableName>(LEAVES_SQL, [oid])).rows
   }
 
   async #tables(oids: readonly number[]): Promise<TableInfo[]> {
@@ -119,7 +102,7 @@ export async function serverState(client: pg.Client): Promise<ServerState> {
   return { version, database, systemId: system_id, timeline, currentLsn: parseLsn(lsn), standby }
 }
 
-/** As Catalog.names, without reading types first. */
+/** Names of the captured tables, unsorted: cheap enough to be asked every few seconds. */
 export async function capturedTables(client: pg.Client, filter: TableFilter, scope: TableScope): Promise<TableName[]> {
   const { rows } =
     scope.publication === undefined

@@ -94,10 +94,6 @@ export class Connections {
     return `${this.#addresses.map(describeAddress).join(',')}/${this.#database}`
   }
 
-  get user(): string {
-    return this.#user
-  }
-
   async #connect(replication: boolean, signal: AbortSignal | undefined): Promise<pg.Client> {
     const failures: KtsError[] = []
     for (const address of this.#addresses) {

@@ -1,6 +1,9 @@
 import type pg from 'pg'
 import { errorCode, KtsError, type Logger } from '../../runtime/api/index.ts'
 import { capturedTables, type TableName } from './catalog.ts'
+import { PUBLISHED_SQL } from './catalog-sql.ts'
+import { named } from './problem.ts'
+import { identitySql, keylessTables } from './replica-identity.ts'
 import { serverError } from './server-error.ts'
 import { literal, quoted } from './slot.ts'
 import type { SlotOptions } from './slot-options.ts'
@@ -55,6 +58,7 @@ export async function ensurePublication(
     const statements = await creation(client, options, filter)
     await apply(client, name, statements)
     log.info({ publication: name }, `made publication ${name} (${options['publication.autocreate.mode']})`)
+    await warnOfKeyless(client, name, log)
     return []
   }
   return options['publication.autocreate.mode'] === 'filtered' ? fitted(client, options, filter, state, log) : []
@@ -115,7 +119,23 @@ async function fitted(
   if (statements.length === 0) return []
   await apply(client, name, statements)
   log.info({ publication: name }, `fitted publication ${name}: ${statements.join('; ')}`)
+  if (missing.length > 0) await warnOfKeyless(client, name, log)
   return missing
+}
+
+/** What the application would otherwise learn from its own errors. */
+async function warnOfKeyless(client: pg.Client, name: string, log: Logger): Promise<void> {
+  const { rows } = await client.query<{ oid: number }>(PUBLISHED_SQL, [name])
+  const keyless = await keylessTables(
+    client,
+    rows.map(row => row.oid),
+  )
+  if (keyless.length === 0) return
+  const tables = named(keyless.map(({ schema, table }) => `${schema}.${table}`))
+  log.warn(
+    { publication: name },
+    `publication ${name} tells of tables without a replica identity, and the server refuses UPDATE and DELETE of those now: ${tables}; give them a primary key, or run ${keyless.map(identitySql).join(' ')}`,
+  )
 }
 
 /** Those that the lists match and the publication does not tell of, by themselves or by a partitioned table above. */

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { type Clock, errorCode, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
+import { type CreationWatch, watchCreation } from './slot-wait.ts'
 
 /** A logical slot as pg_replication_slots shows it. */
 export interface SlotState {
@@ -83,12 +84,13 @@ export interface NewSlot {
 
 /**
  * Makes a slot and exports the snapshot of exactly that place in the log: valid until the next command on this replication
- * connection. Waits until the transactions that run now have ended. Rejects with CONFIG_INVALID (42710: there is one
+ * connection. Waits until the transactions that run now have ended: `watch` tells which, and gives up. Rejects with CONFIG_INVALID (42710: there is one
  * already; no slot is free), or as the connection does.
  */
 export async function createSlot(
   replication: pg.Client,
   slot: NewSlot,
+  watch?: CreationWatch,
 ): Promise<{ readonly consistentPoint: Lsn; readonly snapshotName: string }> {
   if (slot.failover && slot.serverVersion < 170_000)
     throw new KtsError(
@@ -98,10 +100,10 @@ export async function createSlot(
   const temporary = slot.temporary === true ? ' TEMPORARY' : ''
   const exported = slot.serverVersion >= 150_000 ? "(SNAPSHOT 'export'" : 'EXPORT_SNAPSHOT'
   const options = slot.serverVersion >= 150_000 ? `${exported}${slot.failover ? ', FAILOVER true' : ''})` : exported
+  const sql = `CREATE_REPLICATION_SLOT ${quoted(slot.name)}${temporary} LOGICAL pgoutput ${options}`
+  const make = () => replication.query<{ consistent_point: string; snapshot_name: string }>(sql)
   try {
-    const { rows } = await replication.query<{ consistent_point: string; snapshot_name: string }>(
-      `CREATE_REPLICATION_SLOT ${quoted(slot.name)}${temporary} LOGICAL pgoutput ${options}`,
-    )
+    const { rows } = await (watch === undefined ? make() : watchCreation(replication, slot.name, make, watch))
     const { consistent_point, snapshot_name } = rows[0]!
     return { consistentPoint: parseLsn(consistent_point), snapshotName: snapshot_name }
   } catch (error) {

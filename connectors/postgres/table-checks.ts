@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { capturedTables } from './catalog.ts'
 import { named, type Problem } from './problem.ts'
 import { publicationState } from './publication.ts'
+import { identitySql, type KeylessTable, keylessTables } from './replica-identity.ts'
 import { quoted } from './slot.ts'
 import type { SlotOptions } from './slot-options.ts'
 import type { TableFilter } from './table-filter.ts'
@@ -10,8 +11,6 @@ import type { TableFilter } from './table-filter.ts'
 interface Row {
   schema: string
   table: string
-  /** Without a replica identity the server refuses UPDATE and DELETE once the table is published. */
-  identity: boolean
   usage: boolean
   select: boolean
   policy: boolean
@@ -28,8 +27,6 @@ export async function tableProblems(
   if (tables.length === 0) return []
   const { rows } = await client.query<Row>(
     `SELECT n.nspname AS schema, c.relname AS table,
-       c.relkind = 'p' OR c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
-         AND CASE c.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate WHEN 'i' THEN i.indisreplident END) AS identity,
        has_schema_privilege(n.oid, 'USAGE') AS usage,
        has_table_privilege(c.oid, 'SELECT') AS select, row_security_active(c.oid) AS policy
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -41,7 +38,11 @@ export async function tableProblems(
   return [
     ...rightsProblems(rows, role),
     ...policyProblems(rows, role),
-    ...(await identityProblems(client, options, rows)),
+    ...(await identityProblems(
+      client,
+      options,
+      tables.map(table => table.oid),
+    )),
   ]
 }
 
@@ -74,8 +75,8 @@ function policyProblems(rows: readonly Row[], role: string): Problem[] {
   ]
 }
 
-async function identityProblems(client: pg.Client, options: SlotOptions, rows: readonly Row[]): Promise<Problem[]> {
-  const keyless = rows.filter(row => !row.identity)
+async function identityProblems(client: pg.Client, options: SlotOptions, oids: readonly number[]): Promise<Problem[]> {
+  const keyless = await keylessTables(client, oids)
   if (keyless.length === 0) return []
   const published = (await publicationState(client, options['publication.name'])) !== undefined
   const what = `no replica identity (no primary key, or REPLICA IDENTITY NOTHING): ${named(keyless.map(plain))}; the server refuses UPDATE and DELETE of a table in a publication without one`
@@ -84,15 +85,15 @@ async function identityProblems(client: pg.Client, options: SlotOptions, rows: r
       // Making the publication would break the application; one that is there has done so already.
       severity: published ? 'warning' : 'error',
       message: `${what}. Give them a primary key, leave them out (table.exclude.list), or let the whole old row be written to the log`,
-      sql: keyless.map(row => `ALTER TABLE ONLY ${name(row)} REPLICA IDENTITY FULL;`),
+      sql: keyless.map(identitySql),
     },
   ]
 }
 
-function name({ schema, table }: Row): string {
+function name({ schema, table }: KeylessTable): string {
   return `${quoted(schema)}.${quoted(table)}`
 }
 
-function plain({ schema, table }: Row): string {
+function plain({ schema, table }: KeylessTable): string {
   return `${schema}.${table}`
 }

@@ -1,4 +1,4 @@
-import { KtsError } from '../../runtime/api/index.ts'
+import { KtsError, type OptionProblem } from '../../runtime/api/index.ts'
 
 export interface TableLists {
   readonly 'schema.include.list': readonly string[]
@@ -17,14 +17,11 @@ const SYSTEM_SCHEMA = /^(pg_.*|information_schema)$/
 export class TableFilter {
   readonly #schemas: NameFilter
   readonly #tables: NameFilter
-  /** False: every table outside of the system schemas is captured. */
-  readonly narrows: boolean
 
   /** Throws CONFIG_INVALID for what is no regular expression. */
   constructor(lists: TableLists) {
     this.#schemas = new NameFilter(lists, 'schema.include.list', 'schema.exclude.list')
     this.#tables = new NameFilter(lists, 'table.include.list', 'table.exclude.list')
-    this.narrows = this.#schemas.narrows || this.#tables.narrows
   }
 
   captures(schema: string, table: string): boolean {
@@ -36,12 +33,10 @@ export class TableFilter {
 class NameFilter {
   readonly #include: readonly RegExp[]
   readonly #exclude: readonly RegExp[]
-  readonly narrows: boolean
 
   constructor(lists: TableLists, include: keyof TableLists, exclude: keyof TableLists) {
     this.#include = lists[include].map(text => pattern(text, include))
     this.#exclude = lists[exclude].map(text => pattern(text, exclude))
-    this.narrows = this.#include.length > 0 || this.#exclude.length > 0
   }
 
   passes(name: string): boolean {
@@ -73,18 +68,21 @@ function lenientPattern(text: string, option: string): RegExp {
   }
 }
 
-/** Which list says what is wrong, for `problems` of the connector; undefined when all are regular expressions. */
-export function wrongPattern(
-  lists: TableLists,
-): { readonly option: keyof TableLists; readonly message: string } | undefined {
-  for (const option of LISTS) {
-    try {
-      for (const text of lists[option]) pattern(text, option)
-    } catch {
-      return { option, message: 'expected regular expressions such as public\\.(orders|items), got one that is none' }
-    }
-  }
-  return undefined
+const LISTS = ['schema.include.list', 'schema.exclude.list', 'table.include.list', 'table.exclude.list'] as const
+
+/** For `problems` of the connector: the lists with something that is no regular expression. */
+export function listProblems(lists: TableLists): readonly OptionProblem[] {
+  return LISTS.filter(option => !lists[option].every(isPattern)).map(option => ({
+    option,
+    message: 'expected regular expressions such as public\\.(orders|items), got one that is none',
+  }))
 }
 
-const LISTS = ['schema.include.list', 'schema.exclude.list', 'table.include.list', 'table.exclude.list'] as const
+function isPattern(text: string): boolean {
+  try {
+    pattern(text, '')
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,14 +1,7 @@
 import type pg from 'pg'
 import { errorMessage, type Logger } from '../../runtime/api/index.ts'
 import { parseLsn } from './lsn.ts'
-import { serverState } from './catalog.ts'
-import type { SlotServer, TimelineEnd } from './slot-check.ts'
-
-/** What a position is checked against. */
-export async function slotServer(regular: pg.Client, replication: pg.Client, log: Logger): Promise<SlotServer> {
-  const state = await serverState(regular)
-  return { ...state, history: await timelineHistory(replication, state.timeline, log) }
-}
+import type { TimelineEnd } from './slot-check.ts'
 
 /**
  * Where the timelines before this one were left, from the server's history file. A server that no longer has it is

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Catalog } from '../../../connectors/postgres/catalog.ts'
 import { closeClient } from '../../../connectors/postgres/connection.ts'
-import { TableFilter, type TableLists, wrongPattern } from '../../../connectors/postgres/table-filter.ts'
+import { listProblems, TableFilter, type TableLists } from '../../../connectors/postgres/table-filter.ts'
 import { systemClock } from '../../../runtime/api/index.ts'
 import type { PostgresVersion } from '../../support/postgres-binaries.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
@@ -134,8 +134,6 @@ describe.each([14, 15, 17, 18] as const)('the catalogue of PostgreSQL %i', versi
       expect(await named(true, new TableFilter(lists({ 'table.include.list': ['PUBLIC\\.(r.*|pl)'] })))).toEqual([
         'public.root',
       ])
-      const root = (await catalog.tables(everything, { viaRoot: true })).at(-1)!
-      expect((await catalog.leaves(root.oid)).map(leaf => leaf.table)).toEqual(['leaf1', 'leaf2'])
     }))
 
   it('names of a publication what it tells of', () =>
@@ -228,7 +226,9 @@ describe('the lists of tables', () => {
     expect(() => new TableFilter(lists({ 'table.include.list': ['public.('] }))).toThrow(
       'table.include.list: expected a regular',
     )
-    expect(wrongPattern(lists({ 'schema.exclude.list': ['['] }))).toMatchObject({ option: 'schema.exclude.list' })
-    expect(wrongPattern(lists({ 'schema.exclude.list': ['a'] }))).toBeUndefined()
+    expect(listProblems(lists({ 'schema.exclude.list': ['a', '['] }))).toMatchObject([
+      { option: 'schema.exclude.list' },
+    ])
+    expect(listProblems(lists({ 'schema.exclude.list': ['a'] }))).toEqual([])
   })
 })

@@ -6,6 +6,7 @@ import type { SlotOptions } from '../../../connectors/postgres/slot-options.ts'
 import { TableFilter } from '../../../connectors/postgres/table-filter.ts'
 import { silentLogger, systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import { recordingLogger } from '../../support/recording-logger.ts'
 import { connectionsTo, slotOptions } from './server-harness.ts'
 
 const TABLES = `
@@ -115,6 +116,27 @@ describe.each([14, 15, 17] as const)('a publication of PostgreSQL %i', version =
         })
       expect(await told()).toEqual([])
     }))
+})
+
+it('tables that the application can no longer change are warned of, with the SQL that lets it', async () => {
+  const server = await sharedPostgres(17)
+  const database = await server.createDatabase()
+  await server.run(
+    'CREATE TABLE keyed (id int PRIMARY KEY); CREATE TABLE bare (id int); INSERT INTO bare VALUES (1)',
+    database,
+  )
+  const client = await connectionsTo(server, database).regular()
+  const log = recordingLogger()
+  const options = slotOptions()
+  await ensurePublication(client, options, new TableFilter(options), log)
+  await expect(client.query('DELETE FROM bare')).rejects.toThrow('replica identity')
+  const [warning, ...others] = log.lines.filter(line => line.level === 'warn')
+  expect(others).toEqual([])
+  expect(warning!.message).toContain('public.bare')
+  expect(warning!.message).not.toContain('keyed')
+  await client.query(/run (ALTER .*;)$/.exec(warning!.message)![1]!)
+  await client.query('DELETE FROM bare')
+  await closeClient(client, systemClock)
 })
 
 it('a role that may not make the publication is told the SQL for one who may, and nothing is left half done', async () => {

@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, it } from 'vitest'
+import { serverState } from '../../../connectors/postgres/catalog.ts'
 import { closeClient } from '../../../connectors/postgres/connection.ts'
 import { formatLsn } from '../../../connectors/postgres/lsn.ts'
 import { checkSlot, type SlotPosition, type SlotServer } from '../../../connectors/postgres/slot-check.ts'
 import { type SlotState, slotState } from '../../../connectors/postgres/slot.ts'
-import { parseHistory, slotServer } from '../../../connectors/postgres/timeline.ts'
+import { parseHistory, timelineHistory } from '../../../connectors/postgres/timeline.ts'
 import { errorMessage, silentLogger, systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresOptions, type PostgresServer, startPostgres } from '../../support/postgres.ts'
 import { connectionsTo } from './server-harness.ts'
@@ -33,7 +34,9 @@ async function look(server: PostgresServer): Promise<Seen> {
   const regular = await connections.regular()
   const replication = await connections.replication()
   try {
-    return { slot: await slotState(regular, 'kts'), server: await slotServer(regular, replication, silentLogger) }
+    const state = await serverState(regular)
+    const history = await timelineHistory(replication, state.timeline, silentLogger)
+    return { slot: await slotState(regular, 'kts'), server: { ...state, history } }
   } finally {
     await closeClient(regular, systemClock)
     await closeClient(replication, systemClock)

@@ -96,6 +96,38 @@ describe.each([14, 15, 17, 18] as const)('a slot of PostgreSQL %i', version => {
   }, 60_000)
 })
 
+it('a slot that waits for running transactions says for which, and is given up when the connector stops', async () => {
+  const server = await sharedPostgres(17)
+  const database = await server.createDatabase()
+  const [slot, maker, watcher, busy] = [
+    name(),
+    await replication(server, database),
+    await regular(server, database),
+    await regular(server, database),
+  ]
+  await busy.query('BEGIN')
+  const { rows } = await busy.query('SELECT pg_current_xact_id(), pg_backend_pid() AS pid')
+  const stop = new AbortController()
+  const log = recordingLogger()
+  const watch = { client: watcher, clock: systemClock, log, signal: stop.signal, tellMs: 20 }
+  const making = createSlot(maker, { name: slot, serverVersion: 170_000, failover: false }, watch)
+  const refused = expect(making).rejects.toMatchObject({ code: 'RETRIABLE', message: expect.stringContaining(slot) })
+  while (log.lines.length < 2) await new Promise(resolve => setTimeout(resolve, 20))
+  expect(log.lines[1]!.message).toContain(`process ${rows[0].pid} (kts-connect test, user postgres, for`)
+  stop.abort()
+  await refused
+  await busy.query('COMMIT')
+  while ((await slotState(watcher, slot)) !== undefined) await new Promise(resolve => setTimeout(resolve, 20))
+  const other = await replication(server, database)
+  const made = await createSlot(
+    other,
+    { name: slot, serverVersion: 170_000, failover: false },
+    { ...watch, signal: new AbortController().signal },
+  )
+  expect((await slotState(watcher, slot))?.confirmedFlushLsn).toBe(made.consistentPoint)
+  await dropSlot(watcher, slot)
+}, 60_000)
+
 it('slot.failover is refused below 17', async () => {
   const server = await sharedPostgres(15)
   const maker = await replication(server, 'postgres')
