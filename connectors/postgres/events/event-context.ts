@@ -9,8 +9,7 @@ import {
 } from '../../../runtime/api/index.ts'
 import type { EventBatch } from './event-batch.ts'
 import { STRING, TRANSACTION_KEY, TRANSACTION_VALUE } from './schemas.ts'
-import type { SourceNames } from './source-block.ts'
-import { CONNECTOR } from './source-block.ts'
+import { CONNECTOR, type SourceNames } from './source-block.ts'
 import type { TransactionCounts } from './transaction-counts.ts'
 
 /** An event as it is before anyone asks for a form. */

@@ -25,12 +25,13 @@ export class NumberTemplate {
     return this.#bytes
   }
 
-  /** Integers of 0 to 2^53; undefined, as all are at first, is no text at all. */
+  /** Integers up to 2^53 in size; undefined, as all are at first, is no text at all. */
   set(slot: number, value: number | undefined): void {
     if (this.#values[slot] === value) return
     this.#values[slot] = value
     const width = this.#widths[slot]!
-    if (value !== undefined && digitsOf(value) === width) writeDigits(this.#bytes, this.#at[slot]!, width, value)
+    if (value !== undefined && value >= 0 && digitsOf(value) === width)
+      writeDigits(this.#bytes, this.#at[slot]!, width, value)
     else this.#make()
   }
 

@@ -25,7 +25,7 @@ export class SourceBlock {
   #afterCommit = false
   #inTransaction = false
   #origin: string | undefined
-  #afterEpoch = true
+  #hasTime = true
 
   /**
    * Schema and table are empty for what belongs to none. `before` and `behind` are JSON text around it that is always the
@@ -81,20 +81,20 @@ export class SourceBlock {
   #templateFor(source: ChangeSource): NumberTemplate {
     const afterCommit = source.lastCommitLsn !== undefined
     const inTransaction = source.xid !== undefined
-    const afterEpoch = source.commitTime > 0
+    const hasTime = source.commitTime !== 0
     if (
       this.#template === undefined ||
       this.#snapshot !== source.snapshot ||
       this.#afterCommit !== afterCommit ||
       this.#inTransaction !== inTransaction ||
       this.#origin !== source.origin?.name ||
-      this.#afterEpoch !== afterEpoch
+      this.#hasTime !== hasTime
     ) {
       this.#snapshot = source.snapshot
       this.#afterCommit = afterCommit
       this.#inTransaction = inTransaction
       this.#origin = source.origin?.name
-      this.#afterEpoch = afterEpoch
+      this.#hasTime = hasTime
       this.#template = this.#newTemplate()
     }
     return this.#template
@@ -109,7 +109,7 @@ export class SourceBlock {
       `${this.#afterCommit ? '\\"' : ''},\\"`,
       '\\"]","ts_us":',
       ',"ts_ns":',
-      `${this.#afterEpoch ? '000' : ''},"schema":${stringText(this.#schema)},"table":${stringText(this.#table)},"txId":${this.#inTransaction ? '' : 'null'}`,
+      `${this.#hasTime ? '000' : ''},"schema":${stringText(this.#schema)},"table":${stringText(this.#table)},"txId":${this.#inTransaction ? '' : 'null'}`,
       ',"lsn":',
       `,"xmin":null,"origin":${origin},"origin_lsn":${this.#origin === undefined ? 'null' : ''}`,
       `}${this.#behind}`,

@@ -213,12 +213,24 @@ export function bothForms(
   return packed!.map(said)
 }
 
+type Struct = Readonly<Record<string, unknown>>
+
+/** Of any kind of event; members that a kind does not have are undefined. */
+interface SaidValue {
+  readonly op: string
+  readonly before: Struct | null
+  readonly after: Struct | null
+  readonly source: Struct
+  readonly transaction: Struct | null
+  readonly message: Struct
+  readonly ts_ms: number
+}
+
 interface Said {
   readonly topic: string
   readonly headers: Readonly<Record<string, string>>
   readonly key: unknown
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it
-  readonly value: any
+  readonly value: SaidValue | null
 }
 
 function said({ topic, headers, key, value }: Sent): Said {

@@ -94,7 +94,7 @@ describe('the key of a table', () => {
       { log },
     )
     // That the primary key changed is no change of this key.
-    expect(events.map(({ key, value }) => [value.op, key])).toEqual([
+    expect(events.map(({ key, value }) => [value!.op, key])).toEqual([
       ['u', { owner: 7 }],
       ['d', { owner: null }],
     ])

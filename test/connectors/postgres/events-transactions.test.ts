@@ -84,7 +84,7 @@ describe('transaction metadata', () => {
     all.commit(transaction(), 6100, batch)
     const values = sentBy(batch).map(({ value }) => JSON.parse(value!))
     expect(values.map(value => value.transaction?.total_order ?? value.event_count)).toEqual([2, 2])
-    expect(values[1].status).toBe('END')
+    expect(values[1]!.status).toBe('END')
   })
 
   test('are not made unasked', () => {
@@ -93,7 +93,7 @@ describe('transaction metadata', () => {
       all.table(orders, undefined).insert(tuple('1'), streamed(), into)
       all.commit(transaction(), 6100, into)
     })
-    expect(events.map(({ topic, value }) => [topic, value.transaction])).toEqual([['p.public.orders', null]])
+    expect(events.map(({ topic, value }) => [topic, value!.transaction])).toEqual([['p.public.orders', null]])
   })
 })
 
@@ -138,15 +138,15 @@ describe('a logical message', () => {
         message: { prefix: '', content: 'AP8Q' },
       },
     })
-    expect(events[1]!.value.source).toMatchObject({ txId: 78, ts_ms: 1_700_000_001_000 })
-    expect(events[1]!.value.message).toEqual({ prefix: 'pfx', content: 'dGV4dA==' })
+    expect(events[1]!.value!.source).toMatchObject({ txId: 78, ts_ms: 1_700_000_001_000 })
+    expect(events[1]!.value!.message).toEqual({ prefix: 'pfx', content: 'dGV4dA==' })
   })
 
   test('is written or left out by its prefix', () => {
     const prefixes = (changed: Parameters<typeof bothForms>[1]) =>
       bothForms((all, into) => {
         for (const prefix of ['app.a', 'app.b', 'other']) all.message(message({ prefix }), transaction(), into)
-      }, changed).map(({ value }) => value.message.prefix)
+      }, changed).map(({ value }) => value!.message.prefix)
     expect(prefixes({})).toEqual(['app.a', 'app.b', 'other'])
     expect(prefixes({ 'message.prefix.include.list': ['app[.].*'] })).toEqual(['app.a', 'app.b'])
     expect(prefixes({ 'message.prefix.exclude.list': ['app[.]a'] })).toEqual(['app.b', 'other'])

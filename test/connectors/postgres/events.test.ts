@@ -50,6 +50,8 @@ describe('an event', () => {
       streamed({ lsn: 0, commitTime: 0, xid: 0, lastCommitLsn: 0 }),
       streamed({ snapshot: 'incremental', lsn: 7 }),
       streamed({ snapshot: 'last', lsn: 7 }),
+      streamed({ commitTime: -1 }),
+      streamed({ commitTime: -2_000_000 }),
     ]
     const clock = new ManualClock()
     const values = bothForms(
@@ -64,7 +66,7 @@ describe('an event', () => {
       {},
       { clock },
     ).map(event => event.value)
-    expect(values.map(value => value.source.sequence)).toEqual([
+    expect(values.map(value => value!.source.sequence)).toEqual([
       '["4000","5000"]',
       '["4000","99999"]',
       '[null,"100000"]',
@@ -73,11 +75,13 @@ describe('an event', () => {
       '["0","0"]',
       '["4000","7"]',
       '["4000","7"]',
+      '["4000","5000"]',
+      '["4000","5000"]',
     ])
-    expect(values.map(value => value.source.txId)).toEqual([77, 77, 78, null, 77, 0, 77, 77])
-    expect(values[3].source).toMatchObject({ origin: 'a "b"', origin_lsn: 12 })
-    expect(values[6].source.snapshot).toBe('incremental')
-    expect(values[7].ts_ms).toBe(1_700_000_000_049)
+    expect(values.map(value => value!.source.txId)).toEqual([77, 77, 78, null, 77, 0, 77, 77, 77, 77])
+    expect(values[3]!.source).toMatchObject({ origin: 'a "b"', origin_lsn: 12 })
+    expect(values[6]!.source.snapshot).toBe('incremental')
+    expect(values[7]!.ts_ms).toBe(1_700_000_000_049)
   })
 
   test('of a snapshot has op r', () => {
@@ -110,8 +114,8 @@ describe('an update', () => {
       events.table(people, peopleInfo).update(undefined, tuple('1', undefined, '4'), streamed(), into)
       events.table(full, peopleInfo).update(whole('1', 'long', '3'), tuple('1', undefined, '4'), streamed(), into)
     })
-    expect(placeholder!.value.after).toEqual({ id: 1, name: '__debezium_unavailable_value', age: 4 })
-    expect(known!.value.after).toEqual({ id: 1, name: 'long', age: 4 })
+    expect(placeholder!.value!.after).toEqual({ id: 1, name: '__debezium_unavailable_value', age: 4 })
+    expect(known!.value!.after).toEqual({ id: 1, name: 'long', age: 4 })
   })
 
   test('of the key is a delete, its tombstone and an insert, each with the key of the other', () => {
@@ -124,7 +128,7 @@ describe('an update', () => {
       [{ '__debezium.oldkey': '{"id":1}' }, { id: 2 }, 'c'],
     ])
     // `age` is NOT NULL and was not sent: the default of its type stands for it.
-    expect(events[0]!.value.before).toEqual({ id: 1, name: null, age: 0 })
+    expect(events[0]!.value!.before).toEqual({ id: 1, name: null, age: 0 })
     expect(events[2]!.value).toMatchObject({ before: null, after: { id: 2, name: 'a', age: 3 } })
   })
 
@@ -155,7 +159,7 @@ describe('a delete', () => {
     const [event] = bothForms((events, into) =>
       events.table(full, peopleInfo).delete(whole('1', null, null), streamed(), into),
     )
-    expect(event!.value.before).toEqual({ id: 1, name: null, age: null })
+    expect(event!.value!.before).toEqual({ id: 1, name: null, age: null })
   })
 })
 
@@ -179,7 +183,7 @@ test('skipped operations are left out; a change of key is an update', () => {
     table.read(tuple('3', 'a', '1'), streamed({ snapshot: 'true' }), into)
   }
   const operations = (...skipped: string[]) =>
-    bothForms(make, { 'skipped.operations': skipped, 'tombstones.on.delete': false }).map(({ value }) => value.op)
+    bothForms(make, { 'skipped.operations': skipped, 'tombstones.on.delete': false }).map(({ value }) => value!.op)
   expect(operations('t')).toEqual(['c', 'd', 'c', 'd', 'r'])
   expect(operations('none')).toEqual(['c', 'd', 'c', 'd', 't', 'r'])
   expect(operations('u', 't')).toEqual(['c', 'd', 'r'])
@@ -200,11 +204,11 @@ test('columns are left out of rows by the lists or for want of a codec, and stay
       (events, into) => events.table(wide, undefined).insert(tuple('1', 'x', 'y', 'z'), streamed(), into),
       changed,
     )[0]
-  expect(after({})!.value.after).toEqual({ id: 1, a: 'x', Secret: 'y' })
+  expect(after({})!.value!.after).toEqual({ id: 1, a: 'x', Secret: 'y' })
   expect(after({ 'column.exclude.list': ['public[.]wide[.](secret|id)'] })).toMatchObject({ key: { id: 1 } })
-  expect(after({ 'column.exclude.list': ['public[.]wide[.](secret|id)'] })!.value.after).toEqual({ a: 'x' })
-  expect(after({ 'column.include.list': ['.*[.]a'] })!.value.after).toEqual({ a: 'x' })
-  expect(after({ 'column.include.list': ['nothing'] })!.value.after).toEqual({})
+  expect(after({ 'column.exclude.list': ['public[.]wide[.](secret|id)'] })!.value!.after).toEqual({ a: 'x' })
+  expect(after({ 'column.include.list': ['.*[.]a'] })!.value!.after).toEqual({ a: 'x' })
+  expect(after({ 'column.include.list': ['nothing'] })!.value!.after).toEqual({})
 })
 
 test('a batch gives its parts by topic in the order of their making, and is empty and of use again afterwards', () => {
