@@ -114,7 +114,8 @@ async function firstPlace(
   try {
     const temporary = slot !== undefined || !plan.stream
     const newSlot = { name: temporary ? temporaryName(name, context) : name, serverVersion, temporary }
-    const made = await createSlot(keeper, { ...newSlot, failover: options['slot.failover'] && !temporary })
+    const failover = options['slot.failover'] && !temporary
+    const made = await createSlot(keeper, { ...newSlot, failover }, { client, ...context })
     const lsn = made.consistentPoint
     context.log.info({ slot: newSlot.name, lsn: formatLsn(lsn), temporary }, 'made a replication slot')
     if (reads) return { lsn, twoPhase, exported: { name: made.snapshotName, lsn, keeper } }

@@ -111,14 +111,22 @@ export async function createSlot(
   }
 }
 
-/** False when there was none. Rejects with RETRIABLE when a connection has it. */
+const DROP_LOOKS = 20
+
+/**
+ * False when there was none. Waits two seconds for a connection that has it, since one that we closed is noticed a moment
+ * later; rejects with RETRIABLE then.
+ */
 export async function dropSlot(client: pg.Client, name: string): Promise<boolean> {
-  try {
-    await client.query('SELECT pg_drop_replication_slot($1)', [name])
-    return true
-  } catch (error) {
-    if (errorCode(error) === '42704') return false
-    throw slotError(error, name)
+  for (let looks = 1; ; looks++) {
+    try {
+      await client.query('SELECT pg_drop_replication_slot($1)', [name])
+      return true
+    } catch (error) {
+      if (errorCode(error) === '42704') return false
+      if (errorCode(error) !== '55006' || looks >= DROP_LOOKS) throw slotError(error, name)
+    }
+    await client.query('SELECT pg_sleep(0.1)')
   }
 }
 

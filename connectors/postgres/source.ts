@@ -5,6 +5,7 @@ import { Connections, closeClient } from './connection.ts'
 import { POSTGRES_OPTIONS } from './options.ts'
 import { tellProblems } from './problem.ts'
 import { PostgresSourceTask } from './source-task.ts'
+import { listProblems } from './table-filter.ts'
 import { VERSION } from './version.ts'
 
 /** Every committed change of a PostgreSQL database, once and in order, as Debezium's events. */
@@ -16,6 +17,7 @@ export const postgresSource = defineSource({
   doc: "Captures a PostgreSQL database (14 to 18) by logical replication: first the rows that there are, then every committed change, once and in commit order, as Debezium's events in a topic per table. The slot is told no more than what is durable in the log, and never holds WAL for a slow sink.",
   options: POSTGRES_OPTIONS,
   defaultConverter: 'json',
+  problems: listProblems,
   // Which tables there are the server knows.
   topics: () => [],
   // A slot has one reader.
