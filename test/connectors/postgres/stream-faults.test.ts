@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import {
   errorCode,
   errorMessage,
+  type Files,
   KtsError,
   nodeFiles,
   randomInt,
@@ -237,4 +238,26 @@ describe('messages that were altered', () => {
     for (const code of codes.keys())
       expect(['CORRUPT_MESSAGE', 'CONFIG_INVALID', 'POSITION_LOST', 'understood']).toContain(code)
   }, 60_000)
+})
+
+describe('a disk without space for a transaction that is streamed', () => {
+  it('is said as DISK_FULL, which is tried again', async () => {
+    const source = await make(TABLE)
+    await source.sql(`BEGIN; ${EVERYTHING}; COMMIT`)
+    const full: Files = {
+      ...nodeFiles,
+      async open(path, mode) {
+        const file = await nodeFiles.open(path, mode)
+        file.write = () => Promise.reject(Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' }))
+        return file
+      },
+    }
+    const stream = await source.open({ settings: STREAMED, files: full })
+    const reading = readTo(stream, new Recorder(), await source.now())
+    await expect(reading).rejects.toMatchObject({ code: 'DISK_FULL', message: expect.stringContaining(source.scratch) })
+    await stream.close()
+    const whole = new Recorder()
+    await readTo(await source.open({ settings: STREAMED }), whole, await source.now())
+    expect(whole.lines.at(-1)).toBe('commit')
+  })
 })
