@@ -78,10 +78,12 @@ export class Catalog {
     }
   }
 
-  /** The captured tables, in the order of schema and name by bytes. */
+  /** The captured tables, in the order of table.include.list, then of schema and name by bytes. */
   async tables(filter: TableFilter, scope: TableScope): Promise<TableInfo[]> {
     const names = await capturedTables(this.#client, filter, scope)
-    return this.#tables(names.map(name => name.oid))
+    const tables = await this.#tables(names.map(name => name.oid))
+    const place = ({ schema, table }: TableInfo) => filter.place(schema, table)
+    return tables.sort((a, b) => place(a) - place(b))
   }
 
   /** Undefined when it is gone. */

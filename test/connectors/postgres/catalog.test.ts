@@ -136,6 +136,13 @@ describe.each([14, 15, 17, 18] as const)('the catalogue of PostgreSQL %i', versi
       ])
     }))
 
+  it('has the tables in the order of table.include.list, those of one expression by name', () =>
+    withCatalog(version, TREE, async catalog => {
+      const filter = new TableFilter(lists({ 'table.include.list': ['public.plain', 'public.(leaf.*|child)', '.*'] }))
+      const named = (await catalog.tables(filter, {})).map(table => table.table)
+      expect(named).toEqual(['plain', 'child', 'leaf1', 'leaf2', 'tä.ble'])
+    }))
+
   it('names of a publication what it tells of', () =>
     withCatalog(
       version,
