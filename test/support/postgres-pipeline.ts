@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { INTERNAL_TOPICS } from '../../broker/internal-topics.ts'
 import { type Pipeline, startPipeline } from '../../cli/index.ts'
 import { committedRecords, type PlainRecord, readPlainLog } from '../integrity/log/plain-log.ts'
 import { lsnOf } from './postgres-lsn.ts'
@@ -80,8 +81,8 @@ export class PostgresPipeline {
     const data = join(this.#directory, '.kts-connect')
     const found = new Map<string, PlainRecord[]>()
     for (const folder of readdirSync(data).sort()) {
-      const topic = /^(?!__(?!debezium))(.*)-\d+$/.exec(folder)?.[1]
-      if (topic === undefined) continue
+      const topic = /^(.*)-\d+$/.exec(folder)?.[1]
+      if (topic === undefined || INTERNAL_TOPICS.includes(topic)) continue
       const records = committedRecords(readPlainLog(join(data, folder)))
       found.set(topic, [...(found.get(topic) ?? []), ...records])
     }
