@@ -112,6 +112,10 @@ export function walkBinary(bytes: Buffer, start: number, end: number, visitor: A
     return
   }
   if (dimensions < 0 || dimensions > DIMENSIONS_MAX) throw unreadable('an array', bytes, start, end)
+  for (let i = 0; i < dimensions; i++) {
+    // So that every list takes bytes, and what is made is bounded by what has come.
+    if (bytes.readInt32BE(start + 12 + i * 8) < 1) throw unreadable('an array', bytes, start, end)
+  }
   let at = start + 12 + dimensions * 8
   const walk = (dimension: number) => {
     visitor.open()

@@ -14,13 +14,13 @@ export function hstore(settings: TypeSettings): Form {
   const schema = asMap ? MAP : schemaOf('STRING', 'io.debezium.data.Json')
   const valueFrom = (pairs: Map<string, string | null>) => (asMap ? pairs : jsonText(pairs))
   const ofText = (bytes: Buffer, start: number, end: number) => valueFrom(pairsOfText(bytes, start, end))
-  const ofBinary = (bytes: Buffer, start: number) => valueFrom(pairsOfBinary(bytes, start))
+  const ofBinary = (bytes: Buffer, start: number, end: number) => valueFrom(pairsOfBinary(bytes, start, end))
   return {
     schema,
     valueOfText: ofText,
     writeText: (bytes, start, end, into) => into.text(jsonOf(schema, ofText(bytes, start, end))),
     valueOfBinary: ofBinary,
-    writeBinary: (bytes, start, _end, into) => into.text(jsonOf(schema, ofBinary(bytes, start))),
+    writeBinary: (bytes, start, end, into) => into.text(jsonOf(schema, ofBinary(bytes, start, end))),
     zero: asMap ? new Map() : '{}',
     unavailable: asMap ? new Map([[text, text]]) : text,
   }
@@ -53,7 +53,7 @@ function plain(quoted: string): string {
 }
 
 /** The number of pairs, then the length and text of each key and value; a value of length -1 is NULL. */
-function pairsOfBinary(bytes: Buffer, start: number): Map<string, string | null> {
+function pairsOfBinary(bytes: Buffer, start: number, end: number): Map<string, string | null> {
   const pairs = new Map<string, string | null>()
   let at = start + 4
   const next = () => {
@@ -61,6 +61,7 @@ function pairsOfBinary(bytes: Buffer, start: number): Map<string, string | null>
     at += 4
     if (size < 0) return null
     at += size
+    if (at > end) throw unreadable('an hstore', bytes, start, end)
     return bytes.toString('utf8', at - size, at)
   }
   for (let left = bytes.readInt32BE(start); left > 0; left--) {
