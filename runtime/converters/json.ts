@@ -15,6 +15,7 @@ import { readSchema, schemaText } from './json-schema.ts'
 import { type CompleteJsonSettings, OUR_DEFAULTS } from './json-settings.ts'
 
 const BYTE_ORDER_MARK = 0xfeff
+const BRACE_END = 0x7d
 
 interface Decoded {
   readonly value: unknown
@@ -86,18 +87,18 @@ class SchemaJson implements Converter {
   decode(bytes: Uint8Array | null): Decoded {
     if (bytes === null) return NOTHING
     return decoding(() => {
-      const text = textOf(bytes)
-      return this.#asBefore(text) ?? this.#decode(text)
+      return this.#asBefore(bufferOf(bytes)) ?? this.#decode(textOf(bytes))
     })
   }
 
-  /** Where the text begins with the last schema as it was written then, only the payload is looked at. */
-  #asBefore(text: string): Decoded | undefined {
+  /** Where the bytes begin with the last schema as it was written then, only the payload is looked at. */
+  #asBefore(bytes: Buffer): Decoded | undefined {
     const last = this.#last
-    if (last === undefined || !text.startsWith(last.prefix) || !text.endsWith('}')) return undefined
-    const payload = text.slice(last.prefix.length, -1)
+    if (last === undefined || bytes.at(-1) !== BRACE_END || bytes.length <= last.prefix.length) return undefined
+    const { length } = last.prefix
+    if (bytes.compare(last.prefix, 0, length, 0, length) !== 0) return undefined
     try {
-      return { value: readPayload(payload, last.reader), schema: last.schema }
+      return { value: readPayload(textOf(bytes.subarray(length, -1)), last.reader), schema: last.schema }
     } catch (error) {
       if (error instanceof SyntaxError) return undefined
       throw error
@@ -132,7 +133,7 @@ class SchemaJson implements Converter {
     if (known === undefined) {
       const schema = readAnySchema(json, exact)
       const reader = new JsonReader(schema, this.#replaceNulls)
-      known = { schema, reader, prefix: `{"schema":${text},"payload":` }
+      known = { schema, reader, prefix: Buffer.from(`{"schema":${text},"payload":`) }
       if (this.#known.size >= this.#cacheSize) this.#known.delete(this.#known.keys().next().value!)
       this.#known.set(text, known)
     }
@@ -153,7 +154,7 @@ interface KnownSchema {
   readonly schema: Schema
   readonly reader: JsonReader
   /** How a text begins that has this schema. */
-  readonly prefix: string
+  readonly prefix: Buffer
 }
 
 function readAnySchema(json: unknown, exact: () => unknown): Schema {
