@@ -27,6 +27,22 @@ export const DIFFERENCES: readonly Difference[] = [
         .reduce((all, [table, column]) => copyColumn(all, table, column, { from: INSERTS, to: 'snapshot' }), events),
   },
   {
+    reason: 'a date has one value in snapshot and stream, here of a table that this run captures',
+    runs: /^pg15-types-keep-null/,
+    adjust: events => copyColumn(events, 'not_null_table', 'cdate', { from: INSERTS, to: 'snapshot' }),
+  },
+  {
+    reason: 'an array of arrays is nested; what Debezium writes of one differs in every run (see the list of types)',
+    runs: /^pg15-types-(?!keep-null)/,
+    adjust: events => copyColumn(events, 'arrays2_table', 'text2d', { from: INSERTS, to: 'snapshot' }),
+  },
+  {
+    reason: "an hstore as a map has its keys in the server's order, not in that of Java's hashes",
+    runs: /^pg15-types-string-micro-base64/,
+    adjust: events =>
+      events.map(event => (/\.(hstore_\w+|arrays2_table)$/.test(event.topic) ? hstoreOrder(event) : event)),
+  },
+  {
     reason: 'a column of type name has its value in the stream, too',
     runs: /^pg15-types-(default|double)/,
     adjust: events => copyColumn(events, 'misc_table', 'nm', { from: 'snapshot', to: INSERTS }),
@@ -82,6 +98,23 @@ export const DIFFERENCES: readonly Difference[] = [
     adjust: events => events.filter(({ topic, phase }) => !/\.parts_\w+$/.test(topic) || phase !== 'snapshot'),
   },
 ]
+
+/** Shorter keys first, then by bytes. */
+function hstoreOrder(event: ChangeEvent): ChangeEvent {
+  const ordered = (value: JsonValue): JsonValue => {
+    if (Array.isArray(value)) return (value as readonly JsonValue[]).map(ordered)
+    if (!isObject(value)) return value
+    const size = (key: string) => Buffer.byteLength(key)
+    const keys = Object.keys(value).sort((a, b) => size(a) - size(b) || Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    return Object.fromEntries(keys.map(key => [key, value[key]!]))
+  }
+  const after = afterOf(event.value)
+  if (after === undefined || !isObject(event.value)) return event
+  const row = Object.fromEntries(
+    Object.entries(after).map(([name, value]) => [name, /^hs/.test(name) ? ordered(value) : value]),
+  )
+  return { ...event, value: { ...event.value, after: row } }
+}
 
 /** Events of ri_index, whose identity is the index of `email` and whose primary key is `id`. */
 function keyedByEmail(events: readonly ChangeEvent[]): readonly ChangeEvent[] {

@@ -31,8 +31,8 @@ export interface Replay {
   readonly database: string
   /** 03-stream.sql. */
   readonly stream: string
-  /** Between connectors and server, before the stream begins and at its end. */
-  readonly settings?: Readonly<Record<string, string | number | boolean>>
+  /** Waits where the script does: what is awaited is time. Else only until everyone has caught up. */
+  readonly pauses?: boolean
 }
 
 /** The golden scripts, as far as a server without PostGIS can run them when it has none. */
@@ -59,7 +59,7 @@ export async function replay(folder: string, options: Replay): Promise<Map<strin
       const own = Object.fromEntries(Object.entries(settings).filter(([key]) => !NOT_OPTIONS.includes(key)))
       const slot = `g_${name.replaceAll('-', '_')}`
       // Theirs leaves such columns out unless it is asked for them.
-      const all = { 'include.unknown.datatypes': 'false', ...own, ...options.settings }
+      const all = { 'include.unknown.datatypes': 'false', ...own }
       pipelines.set(name, new PostgresPipeline({ server, database, slot, settings: all }))
     }
     await Promise.all([...pipelines.values()].map(pipeline => pipeline.start()))
@@ -67,7 +67,7 @@ export async function replay(folder: string, options: Replay): Promise<Map<strin
     await everyone()
     const ends: { name: string; end: number }[] = []
     for (const { name, sql } of scriptPhases(options.stream)) {
-      for (const piece of sql.split(PAUSE)) {
+      for (const piece of options.pauses === true ? [sql] : sql.split(PAUSE)) {
         if (piece.trim() !== '') await server.run(piece, database)
         await everyone()
       }

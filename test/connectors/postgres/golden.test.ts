@@ -33,7 +33,7 @@ describe.skipIf(golden === undefined).each([15, 17] as const)('the same SQL agai
   )
 
   test('heartbeats have the topic, key and value of Debezium', { timeout: 120_000 }, () =>
-    replayAndCompare(version, ['pg15-heartbeat'], 'pg15-heartbeat', 'ghb'),
+    replayAndCompare(version, ['pg15-heartbeat'], 'pg15-heartbeat', 'ghb', true),
   )
 
   test.each([
@@ -55,13 +55,19 @@ describe.skipIf(golden === undefined).each([15, 17] as const)('the same SQL agai
   })
 })
 
-async function replayAndCompare(version: 15 | 17, runs: readonly string[], scripts: string, database: string) {
+async function replayAndCompare(
+  version: 15 | 17,
+  runs: readonly string[],
+  scripts: string,
+  database: string,
+  pauses = false,
+) {
   const server = await sharedPostgres(version)
   const script = (file: string) => goldenScript(golden!, scripts, file, version === 15)
   await server.createDatabase(database)
   await server.run(script('01-schema.sql'), database)
   await server.run(script('02-data.sql'), database)
-  const replayed = await replay(golden!, { server, runs, database, stream: script('03-stream.sql') })
+  const replayed = await replay(golden!, { server, runs, database, stream: script('03-stream.sql'), pauses })
   const differences: Record<string, readonly string[]> = {}
   for (const name of runs) {
     const expected = withDifferences(name, withoutPostgis(loadGoldenRun(golden!, name).events, version === 15))

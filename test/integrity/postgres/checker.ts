@@ -30,6 +30,8 @@ export class TopicsChecker {
   /** By topic: where the last streamed change stood. */
   readonly #last = new Map<string, { commit: bigint; lsn: bigint }>()
   readonly #ledger = new Set<string>()
+  /** Those of the ledger that came as a change, which they may do once. */
+  readonly #created = new Set<string>()
   readonly #highest = new Map<number, number>()
   readonly #counts = { records: 0, altered: 0, reordered: 0, duplicates: 0 }
   readonly #examples: string[] = []
@@ -65,7 +67,11 @@ export class TopicsChecker {
     if (op !== 'r') this.#takeStreamed(topic, place, value.transaction, source as JsonObject)
     const name = topic.slice('public.'.length)
     this.#tables.get(name)?.take(String(op), before, after)
-    if (name === LEDGER && op === 'c') this.#takeLedger(place, after as JsonObject)
+    if (name !== LEDGER) return
+    const { writer, n } = after as JsonObject
+    if (op === 'c') this.#takeLedger(place, Number(writer), Number(n))
+    // What was there before, in whatever order.
+    else this.#ledger.add(`${writer}/${n}`)
   }
 
   #takeStreamed(topic: string, place: string, transaction: JsonValue | undefined, source: JsonObject): void {
@@ -82,13 +88,14 @@ export class TopicsChecker {
     this.#last.set(topic, { commit, lsn })
   }
 
-  #takeLedger(place: string, { writer, n }: JsonObject): void {
+  #takeLedger(place: string, writer: number, n: number): void {
     const name = `${writer}/${n}`
-    if (this.#ledger.has(name)) this.#note('duplicates', `${place}: transaction ${name}`)
+    if (this.#created.has(name)) this.#note('duplicates', `${place}: transaction ${name}`)
+    this.#created.add(name)
     this.#ledger.add(name)
-    const highest = this.#highest.get(Number(writer)) ?? -1
-    if (Number(n) < highest) this.#note('reordered', `${place}: transaction ${name} behind ${highest}`)
-    this.#highest.set(Number(writer), Math.max(highest, Number(n)))
+    const highest = this.#highest.get(writer) ?? -1
+    if (n < highest) this.#note('reordered', `${place}: transaction ${name} behind ${highest}`)
+    this.#highest.set(writer, Math.max(highest, n))
   }
 
   #transaction(id: string): SeenTransaction {
