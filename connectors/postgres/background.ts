@@ -4,7 +4,7 @@ import { Heartbeat } from './heartbeat.ts'
 import type { PostgresOptions } from './options.ts'
 import { ensurePublication } from './publication.ts'
 import { Periodic, ServiceConnection } from './service-connection.ts'
-import type { Session } from './session.ts'
+import { type Session, tablesSince } from './session.ts'
 import { SlotMonitor } from './slot-health.ts'
 
 /** How often new tables are looked for. */
@@ -15,12 +15,15 @@ export class Background {
   readonly #connection: ServiceConnection
   readonly #parts: readonly { close(): Promise<void> }[]
 
-  /** `newTables` hears of captured tables that were not there before. */
+  /**
+   * `newTables` hears of captured tables that were not there before, and which of them were made so late that all of their
+   * rows are in the stream.
+   */
   constructor(
     session: Session,
     options: PostgresOptions,
     context: TaskContext,
-    newTables: (oids: readonly number[]) => Promise<void>,
+    newTables: (oids: readonly number[], streamed: readonly number[]) => Promise<void>,
   ) {
     const { clock, log, report } = context
     const connection = new ServiceConnection(session.connections, clock)
@@ -32,13 +35,14 @@ export class Background {
     const known = new Set(session.tables.map(table => table.oid))
     const look = async () => {
       const publication = options['publication.name']
-      const found = await connection.use(async client => {
+      await connection.use(async client => {
         await ensurePublication(client, options, session.filter, log)
-        return capturedTables(client, session.filter, { publication })
+        const found = await capturedTables(client, session.filter, { publication })
+        const added = found.map(table => table.oid).filter(oid => !known.has(oid))
+        if (added.length === 0) return
+        await newTables(added, await tablesSince(client, publication, session.position.since))
+        for (const oid of added) known.add(oid)
       })
-      const added = found.map(table => table.oid).filter(oid => !known.has(oid))
-      if (added.length > 0) await newTables(added)
-      for (const oid of added) known.add(oid)
     }
     this.#parts = [
       new SlotMonitor({ connection, slotName: options['slot.name'], clock, log, report }),

@@ -16,6 +16,13 @@ export interface StreamPosition {
   /** Of the server, which keeps it for life (pg_control_system). */
   readonly systemId: string
   readonly timeline: number
+  /**
+   * Captured tables that were made by this transaction (64 bits, in decimal) or a later one were seen by no snapshot, but all
+   * of their rows come in the stream.
+   */
+  readonly since: string
+  /** Which tables were captured then (`TableFilter`'s lists): under others that says nothing. */
+  readonly lists: string
   /** False: a column came by that is known in its text form only, and may come by again. */
   readonly binary: boolean
 }
@@ -42,6 +49,8 @@ export function positionToJson(position: StreamPosition): JsonObject {
     ts_usec: position.commitTime,
     system: position.systemId,
     timeline: position.timeline,
+    since: position.since,
+    lists: position.lists,
     binary: position.binary,
   }
 }
@@ -72,6 +81,8 @@ function positionFromJson(json: JsonObject): StreamPosition {
     commitTime,
     systemId,
     timeline,
+    since: String(json.since),
+    lists: String(json.lists),
     binary: json.binary !== false,
   }
 }

@@ -72,17 +72,66 @@ async function begin(
   await ensurePublication(client, options, filter, log)
   const tables = await catalog.tables(filter, { publication: options['publication.name'] })
   const plan = planSnapshots({ options, server, checkpoints, tables, resumes: position !== undefined })
-  const common = { connections, client, catalog, filter, tables, plan }
   const generatedColumns = await sendsGeneratedColumns(client, options['publication.name'])
+  const common = { connections, client, catalog, filter, tables, generatedColumns }
+  const lists = listsOf(options)
   if (position !== undefined) {
     const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))
-    return { ...common, generatedColumns, position, twoPhase: slot?.twoPhase ?? false, exported: undefined }
+    const twoPhase = slot?.twoPhase ?? false
+    const streamed =
+      position.lists === lists ? await tablesSince(client, options['publication.name'], position.since) : []
+    const since = await oldestTransaction(client)
+    return {
+      ...common,
+      plan: withoutStreamed(plan, streamed),
+      twoPhase,
+      position: { ...position, since, lists },
+      exported: undefined,
+    }
   }
   const first = await firstPlace(connections, client, options, plan, catalog.serverVersion, context)
   const { systemId, timeline } = catalog.server
+  // Behind the making of the slot: what was made before it, and after the tables were listed, is not in the stream.
+  const since = await oldestTransaction(client)
   // No transaction is behind: the first to come may have its commit record at the very place.
   const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: true }
-  return { ...common, generatedColumns, position: { ...begins, systemId, timeline }, ...first }
+  return { ...common, plan, position: { ...begins, systemId, timeline, since, lists }, ...first }
+}
+
+/** Which tables are captured, as far as the configuration says. */
+function listsOf(options: PostgresOptions): string {
+  const names = ['schema.include.list', 'schema.exclude.list', 'table.include.list', 'table.exclude.list'] as const
+  return JSON.stringify(names.map(name => options[name]))
+}
+
+/** Tables whose whole life is in the stream are written down as read. */
+function withoutStreamed(plan: SnapshotPlan, streamed: readonly number[]): SnapshotPlan {
+  const isStreamed = ({ oid }: TableInfo) => streamed.includes(oid)
+  return {
+    ...plan,
+    live: plan.live.filter(table => !isStreamed(table)),
+    skipped: [...plan.skipped, ...plan.live.filter(isStreamed)],
+  }
+}
+
+async function oldestTransaction(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ xid: string }>('SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid')
+  return rows[0]!.xid
+}
+
+/**
+ * Tables that were made by the transaction `since` or later, where the publication tells of every table from its first row
+ * on; none otherwise. A table's first system column is written when the table is made, and not again.
+ */
+export async function tablesSince(client: pg.Client, publication: string, since: string): Promise<readonly number[]> {
+  const { rows } = await client.query<{ oid: number }>(
+    `SELECT a.attrelid::oid AS oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+     WHERE a.attnum = -1 AND c.relkind IN ('r', 'p') AND NOT pg_is_in_recovery()
+       AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.xmin) >= $2::bigint
+       AND EXISTS (SELECT FROM pg_publication p WHERE p.pubname = $1 AND p.puballtables)`,
+    [publication, since],
+  )
+  return rows.map(row => row.oid)
 }
 
 interface FirstPlace {

@@ -35,6 +35,8 @@ export class PostgresSourceTask implements SourceTask {
   readonly #binary: boolean
   #background: Background | undefined
   #tables: readonly TableInfo[]
+  /** Tables that came while the initial snapshot was read. */
+  readonly #late: { readonly unread: TableInfo[]; readonly streamed: TableInfo[] } = { unread: [], streamed: [] }
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
@@ -95,7 +97,9 @@ export class PostgresSourceTask implements SourceTask {
       const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
       this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
     }
-    this.#background = new Background(this.#session, this.#options, this.#context, oids => this.#added(oids))
+    this.#background = new Background(this.#session, this.#options, this.#context, (added, streamed) =>
+      this.#added(added, streamed),
+    )
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
@@ -114,8 +118,7 @@ export class PostgresSourceTask implements SourceTask {
       await this.#initial?.close()
       this.#initial = undefined
       this.#stream = await this.#openStream(rewritten)
-      // Tables may have come while the initial snapshot was read.
-      this.#stream.add(this.#tables.filter(table => !this.#session.tables.includes(table)))
+      this.#stream.add(this.#late.unread, this.#late.streamed)
     }
     return this.#stream.poll(signal)
   }
@@ -215,14 +218,18 @@ export class PostgresSourceTask implements SourceTask {
     }
   }
 
-  async #added(oids: readonly number[]): Promise<void> {
+  async #added(oids: readonly number[], streamedOids: readonly number[]): Promise<void> {
     const found = await Promise.all(oids.map(oid => this.#session.catalog.table(oid)))
     const tables = found.filter(table => table !== undefined)
+    const names = tables.map(t => `${t.schema}.${t.table}`)
+    this.#context.log.info({ tables: names }, 'tables are new among the captured ones')
     this.#tables = [...this.#tables, ...tables]
-    this.#context.log.info(
-      { tables: tables.map(t => `${t.schema}.${t.table}`) },
-      'tables are new among the captured ones',
-    )
-    this.#stream?.add(tables)
+    const streamed = tables.filter(({ oid }) => streamedOids.includes(oid))
+    const unread = tables.filter(table => !streamed.includes(table))
+    if (this.#stream !== undefined) this.#stream.add(unread, streamed)
+    else {
+      this.#late.unread.push(...unread)
+      this.#late.streamed.push(...streamed)
+    }
   }
 }

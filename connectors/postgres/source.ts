@@ -2,6 +2,7 @@ import { defineSource } from '../../runtime/api/index.ts'
 import { checkServer } from './checks.ts'
 import { cleanUp } from './clean-up.ts'
 import { Connections, closeClient } from './connection.ts'
+import { eventProblems } from './event-options.ts'
 import { POSTGRES_OPTIONS } from './options.ts'
 import { tellProblems } from './problem.ts'
 import { PostgresSourceTask } from './source-task.ts'
@@ -17,7 +18,7 @@ export const postgresSource = defineSource({
   doc: "Captures a PostgreSQL database (14 to 18) by logical replication: first the rows that there are, then every committed change, once and in commit order, as Debezium's events in a topic per table. The slot is told no more than what is durable in the log, and never holds WAL for a slow sink.",
   options: POSTGRES_OPTIONS,
   defaultConverter: 'json',
-  problems: listProblems,
+  problems: options => [...listProblems(options), ...eventProblems(options)],
   // Which tables there are the server knows.
   topics: () => [],
   // A slot has one reader.

@@ -147,9 +147,9 @@ export class StreamPhase {
     return this.#live.signal(signal)
   }
 
-  /** Captured tables that were not there before. */
-  add(tables: readonly TableInfo[]): void {
-    this.#live.add(tables)
+  /** As LiveSnapshots.add. */
+  add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
+    this.#live.add(tables, streamed)
   }
 
   /** Ends the connection, which tells the server for the last time how far we are. */

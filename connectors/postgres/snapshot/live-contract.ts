@@ -60,7 +60,10 @@ export interface LiveSnapshots {
   committed(checkpoints: readonly SourceCheckpoint[]): void
   /** As SourceTask.signal; resolves once the request is durable. */
   signal(signal: TaskSignal): Promise<string>
-  /** Tables that are new among the captured ones: they are read in their turn. */
-  add(tables: readonly TableInfo[]): void
+  /**
+   * Tables that are new among the captured ones: they are read in their turn, but for those of which all rows are in the
+   * stream (`streamed`), which are written down as read.
+   */
+  add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void
   close(): Promise<void>
 }

@@ -206,8 +206,8 @@ class Live implements LiveSnapshots {
     return answer
   }
 
-  add(tables: readonly TableInfo[]): void {
-    this.#tables.add(tables)
+  add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
+    this.#tables.add(tables, streamed)
     this.#work()
   }
 

@@ -73,8 +73,9 @@ export class LiveTables {
     return this.#paused ? undefined : this.#tables[0]
   }
 
-  add(tables: readonly TableInfo[]): void {
+  add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
     const { options, random } = this.#parts
+    for (const info of streamed) this.#finished({ ...newProgress(info, randomId(random)), done: true })
     for (const info of tables) {
       if (this.#byOid.has(info.oid)) continue
       if (options['snapshot.mode'] === 'no_data') this.#finished({ ...newProgress(info, randomId(random)), done: true })
