@@ -56,7 +56,15 @@ function twoDigits(value: number): string {
 function shortestFloat(float: number, size: number): number {
   for (let digits = size < 1.2e-38 ? 2 : 6; digits < 9; digits++) {
     const rounded = Number(float.toPrecision(digits))
-    if (Math.fround(rounded) === float) return rounded
+    if (Math.fround(rounded) === float) return evenOfTwo(float, digits) ?? rounded
   }
   return Number(float.toPrecision(9))
+}
+
+/** Where a float lies in the middle of two decimals of so many digits: the one that ends in an even digit, if it is below. */
+function evenOfTwo(float: number, digits: number): number | undefined {
+  const [mantissa = '', exponent = ''] = float.toExponential(digits).split('e')
+  if (!/[02468]5$/.test(mantissa) || Number(`${mantissa}e${exponent}`) !== float) return undefined
+  const even = Number(`${mantissa.slice(0, -1)}e${exponent}`)
+  return Math.fround(even) === float ? even : undefined
 }
