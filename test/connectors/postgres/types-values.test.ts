@@ -50,7 +50,7 @@ const doubles = fc.oneof(
   fc.double(),
   fc.integer({ min: -1074, max: 1023 }).map(exponent => 2 ** exponent),
   fc.integer().map(n => n / 100),
-  fc.constantFrom(0, -0, 1e7, 9999999.5, 0.001, 0.00099, 1e21, 1e22, 2 ** 53),
+  fc.constantFrom(0, -0, 473736.625, -8111.65625, 1e7, 9999999.5, 0.001, 0.00099, 1e21, 1e22, 2 ** 53),
 )
 const digits = (max: number) => fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: 1, maxLength: max })
 const decimals = (whole: number, fraction: number) =>
