@@ -38,7 +38,7 @@ const OTHER_MESSAGE_MAX = 1 << 20
  */
 const BUSY_BYTES_PER_MS = 4096
 const WINDOW_MS = 10
-const NAP_MS = 2
+const NAP_MS = 1
 
 /** How long the server may take over the end of a COPY before the connection is cut. */
 const CLOSE_MS = 1000
