@@ -41,9 +41,17 @@ export class Writer {
 
   /** The last number of a pause: whoever has read it has read everything. */
   async mark(): Promise<void> {
-    const client = await this.#connected()
-    await client.query(this.#ledger(this.#next++))
-    this.written++
+    for (;;) {
+      try {
+        const client = await this.#connected()
+        await client.query(this.#ledger(this.#next++))
+        this.written++
+        return
+      } catch (error) {
+        // A session that a restart has ended; the next one is new.
+        await this.#gaveUp(error)
+      }
+    }
   }
 
   async close(): Promise<void> {
@@ -66,7 +74,7 @@ export class Writer {
 
   async #gaveUp(error: unknown): Promise<void> {
     const code = String((error as { code?: string }).code ?? '')
-    const lost = error instanceof Error && /terminat|closed|not queryable|ended/i.test(error.message)
+    const lost = error instanceof Error && /terminat|closed|not queryable|connection error|ended/i.test(error.message)
     if (!EXPECTED.test(code) && !lost) throw error
     if (code.startsWith('40')) await this.#client?.query('ROLLBACK').catch(() => {})
     else await this.close()
