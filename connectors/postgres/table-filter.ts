@@ -9,6 +9,8 @@ export interface TableLists {
 
 /** The server's own, and what its extensions use for themselves while they run. */
 const SYSTEM_SCHEMA = /^(pg_.*|information_schema)$/
+/** PostGIS's own reference data, which it puts beside the user's tables; captured where `table.include.list` matches it. */
+const EXTENSION_TABLE = 'spatial_ref_sys'
 
 /**
  * Which tables are captured: Debezium's lists of regular expressions, each of which must match the whole name (a schema,
@@ -26,6 +28,7 @@ export class TableFilter {
 
   captures(schema: string, table: string): boolean {
     if (SYSTEM_SCHEMA.test(schema)) return false
+    if (table === EXTENSION_TABLE && !this.#tables.includesSome) return false
     return this.#schemas.passes(schema) && this.#tables.passes(`${schema}.${table}`)
   }
 
@@ -42,6 +45,10 @@ class NameFilter {
   constructor(lists: TableLists, include: keyof TableLists, exclude: keyof TableLists) {
     this.#include = lists[include].map(text => pattern(text, include))
     this.#exclude = lists[exclude].map(text => pattern(text, exclude))
+  }
+
+  get includesSome(): boolean {
+    return this.#include.length > 0
   }
 
   passes(name: string): boolean {

@@ -212,6 +212,8 @@ describe('the lists of tables', () => {
     for (const schema of ['pg_catalog', 'pg_toast', 'information_schema', 'pg_temp_3'])
       expect(captures({}, schema, 'a')).toBe(false)
     expect(captures({ 'schema.include.list': ['.*'] }, 'pg_catalog', 'pg_class')).toBe(false)
+    expect(captures({}, 'public', 'spatial_ref_sys')).toBe(false)
+    expect(captures({ 'table.include.list': ['public[.]spatial.*'] }, 'public', 'spatial_ref_sys')).toBe(true)
   })
 
   it('match whole names without regard to case', () => {
