@@ -42,12 +42,14 @@ interface SlotRow {
   invalidation_reason?: string | null
   failover?: boolean
   synced?: boolean
+  standby: boolean
 }
 
 /** Undefined when there is no slot of that name. */
 export async function slotState(client: pg.Client, name: string): Promise<SlotState | undefined> {
   // All columns, since which there are depends on the version.
-  const { rows } = await client.query<SlotRow>('SELECT s.* FROM pg_replication_slots s WHERE slot_name = $1', [name])
+  const sql = 'SELECT s.*, pg_is_in_recovery() AS standby FROM pg_replication_slots s WHERE slot_name = $1'
+  const { rows } = await client.query<SlotRow>(sql, [name])
   const row = rows[0]
   if (row === undefined) return undefined
   return {
@@ -64,7 +66,8 @@ export async function slotState(client: pg.Client, name: string): Promise<SlotSt
     invalidationReason: row.invalidation_reason ?? undefined,
     twoPhase: row.two_phase,
     failover: row.failover ?? false,
-    synced: row.synced ?? false,
+    // A promoted standby goes on saying that its slots are copies.
+    synced: row.standby && (row.synced ?? false),
   }
 }
 
