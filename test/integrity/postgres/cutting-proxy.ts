@@ -4,13 +4,13 @@ import { type Random, randomInt } from '../../../base/index.ts'
 /** Most connections get to some kilobytes to half a megabyte. */
 const BYTES_MAX = 1 << 19
 
-/** Passes bytes on to a port of this host, and cuts each connection somewhere among them. */
+/** Passes bytes on to a port of this host, and cuts each connection somewhere among them when it is asked to. */
 export class CuttingProxy {
   readonly #random: Random
   readonly #server: Server
   readonly #pairs = new Set<readonly [Socket, Socket]>()
   #target = 0
-  #cuts = true
+  #cuts = false
 
   constructor(random: Random) {
     this.#random = random
@@ -35,9 +35,9 @@ export class CuttingProxy {
     this.#target = port
   }
 
-  /** From now on it only passes on. */
-  rest(): void {
-    this.#cuts = false
+  /** Whether it cuts from now on; at first it only passes on. */
+  set cuts(cuts: boolean) {
+    this.#cuts = cuts
   }
 
   async close(): Promise<void> {

@@ -18,7 +18,6 @@ export const failover: PostgresPart = {
   async run(directory, size) {
     const { primary, standby } = await pair()
     const proxy = new CuttingProxy(new SeededRandom(size.seed))
-    proxy.rest()
     try {
       await proxy.open(primary.port)
       const config = join(directory, 'pipeline.yaml')

@@ -52,6 +52,7 @@ export const cuts: PostgresPart = {
         directory,
         size,
         async () => {
+          proxy.cuts = true
           await pause(300)
           proxy.cutAll()
         },
@@ -59,7 +60,9 @@ export const cuts: PostgresPart = {
           await proxy.open(load.server.port)
           writeFileSync(load.config, loadPipeline(load.server, { 'database.port': proxy.port }))
         },
-        () => proxy.rest(),
+        () => {
+          proxy.cuts = false
+        },
       )
     } finally {
       await proxy.close()
