@@ -3,8 +3,8 @@ import { isObject } from './golden-events.ts'
 
 /** Numbers that stand for what no number can say; of dates, of timestamps in milliseconds and in microseconds. */
 const INFINITE: Readonly<Record<string, string>> = {
-  '-2147472692': 'infinity',
-  '-2147472691': '-infinity',
+  '2147483647': 'infinity',
+  '-2147483648': '-infinity',
   '9223372036825200': 'infinity',
   '-9223372036832400': '-infinity',
   '9223372036825200000': 'infinity',
@@ -42,10 +42,14 @@ const NAMED: Readonly<Record<string, (value: JsonValue, schema: JsonObject) => s
   'io.debezium.data.Bits': (value, schema) => bitsText(value, Number((schema.parameters as JsonObject).length)),
   'io.debezium.data.geometry.Point': value => {
     const { x, y } = value as JsonObject
-    return `(${x},${y})`
+    return `(${double(x!)},${double(y!)})`
   },
   'io.debezium.data.geometry.Geometry': wkbText,
   'io.debezium.data.geometry.Geography': wkbText,
+}
+
+function double(value: JsonValue): string {
+  return Object.is(value, -0) ? '-0' : String(value)
 }
 
 function wkbText(value: JsonValue): string {

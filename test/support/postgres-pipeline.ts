@@ -50,23 +50,26 @@ export class PostgresPipeline {
 
   /** Everything that was committed on the server before this call is durable here. Rejects when the connector stops. */
   async caughtUp(): Promise<void> {
-    const { server, database, slot } = this.#options
+    const { server, database } = this.#options
+    // A new slot is confirmed up to its beginning while the snapshot is still read: something must lie behind that.
+    await this.#confirmed(0)
+    await server.query("COMMENT ON ROLE postgres IS 'here everyone has to come by'", database)
     const { rows } = await server.query('SELECT pg_current_wal_flush_lsn() AS lsn', database)
-    const target = lsnOf(rows[0].lsn)
+    await this.#confirmed(lsnOf(rows[0].lsn))
+  }
+
+  async #confirmed(target: number): Promise<void> {
+    const { server, slot } = this.#options
     const deadline = Date.now() + CAUGHT_UP_MS
+    const sql = `SELECT confirmed_flush_lsn AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`
     for (;;) {
-      const slots = await server.query(
-        `SELECT confirmed_flush_lsn AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,
-      )
-      const confirmed = slots.rows[0]?.lsn
+      const confirmed = (await server.query(sql)).rows[0]?.lsn
       if (confirmed != null && lsnOf(confirmed) >= target) return
       const status = await this.#pipeline!.status()
       const [task] = status.connectors[0]?.tasks ?? []
       if (status.connectors[0]?.state === 'FAILED') throw new Error(`the connector failed: ${task?.trace}`)
-      if (Date.now() > deadline) {
-        const stands = JSON.stringify(status.connectors[0])
-        throw new Error(`${slot} stands at ${confirmed}, and not at ${rows[0].lsn}: ${stands}`)
-      }
+      if (Date.now() > deadline)
+        throw new Error(`${slot} stands at ${confirmed}, and not at ${target}: ${JSON.stringify(status.connectors[0])}`)
       await new Promise(resolve => setTimeout(resolve, LOOK_MS))
     }
   }

@@ -93,6 +93,12 @@ async function rebuiltColumn(
     const value = values[column.name]
     if (schema === undefined || value === undefined) return 'nothing came'
     if (column.type === 'hstore' && typeof value === 'string') return hstoreText(value)
+    if (column.type === 'hstore[]' && Array.isArray(value))
+      return serverText(
+        (value as readonly (string | null)[]).map(one => (one === null ? null : hstoreText(one))),
+        schema,
+      )
+    if (column.type === 'int2vector' && Array.isArray(value)) return value.join(' ')
     if (column.type.startsWith('bit') && typeof value === 'boolean') return value ? '1' : '0'
     return serverText(value, schema)
   })

@@ -22,7 +22,12 @@ const SETTINGS = {
 }
 
 /** What Debezium's form of a type does not say. */
-const NOT_SAID: ReadonlyMap<string, string> = new Map()
+const NOT_SAID: ReadonlyMap<string, string> = new Map([
+  ['arrays2_table.tza', 'the offset of a time with time zone: it comes in UTC'],
+  ['bitbin_table.bv1', 'an empty bit varying(1), which is a boolean: it comes as NULL'],
+  ['date_special_table.ts', 'microseconds past 64 bits, after the year 294247: the last one that there is'],
+  ['time_table.ts_max', 'microseconds past 64 bits, after the year 294247: the last one that there is'],
+])
 
 describe.skipIf(golden === undefined || databases === undefined).each([15, 17] as const)(
   'snapshot and stream from PostgreSQL %i give every table back, column by column:',
