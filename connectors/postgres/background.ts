@@ -2,9 +2,10 @@ import type { TaskContext } from '../../runtime/api/index.ts'
 import { capturedTables } from './catalog.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { PostgresOptions } from './options.ts'
-import { ensurePublication } from './publication.ts'
+import { ensurePublication, publicationState } from './publication.ts'
 import { Periodic, ServiceConnection } from './service-connection.ts'
 import { type Session, tablesSince } from './session.ts'
+import { checkPublication } from './slot-check.ts'
 import { SlotMonitor } from './slot-health.ts'
 
 /** How often new tables are looked for. */
@@ -17,13 +18,14 @@ export class Background {
 
   /**
    * `newTables` hears of captured tables that were not there before, and which of them were made so late that all of their
-   * rows are in the stream.
+   * rows are in the stream. `lost` hears that the publication is not the one that the stream was begun with.
    */
   constructor(
     session: Session,
     options: PostgresOptions,
     context: TaskContext,
     newTables: (oids: readonly number[], streamed: readonly number[]) => Promise<void>,
+    lost: (error: unknown) => void,
   ) {
     const { clock, log, report } = context
     const connection = new ServiceConnection(session.connections, clock)
@@ -36,6 +38,13 @@ export class Background {
     const look = async () => {
       const publication = options['publication.name']
       await connection.use(async client => {
+        const state = await publicationState(client, publication)
+        try {
+          checkPublication(publication, state?.oid, session.position)
+        } catch (error) {
+          lost(error)
+          return
+        }
         await ensurePublication(client, options, session.filter, log)
         const found = await capturedTables(client, session.filter, { publication })
         const added = found.map(table => table.oid).filter(oid => !known.has(oid))

@@ -105,7 +105,7 @@ export class CopyStream {
     this.#socket.on('data', this.#onData)
     this.#ended = this.#client.query(sql).then(
       () => this.#end(undefined),
-      error => this.#end(serverError(error, 'COPY')),
+      error => this.#end(serverError(error, 'reading from the server')),
     )
     const started = new Promise<void>(resolve => {
       this.#wake = resolve

@@ -23,6 +23,8 @@ export interface StreamPosition {
   readonly since: string
   /** Which tables were captured then (`TableFilter`'s lists): under others that says nothing. */
   readonly lists: string
+  /** OID of the publication, which another one of the same name does not have; undefined in a position that is older. */
+  readonly publication: number | undefined
   /** False: a column came by that is known in its text form only, and may come by again. */
   readonly binary: boolean
 }
@@ -51,6 +53,7 @@ export function positionToJson(position: StreamPosition): JsonObject {
     timeline: position.timeline,
     since: position.since,
     lists: position.lists,
+    publication: position.publication ?? null,
     binary: position.binary,
   }
 }
@@ -83,6 +86,7 @@ function positionFromJson(json: JsonObject): StreamPosition {
     timeline,
     since: String(json.since),
     lists: String(json.lists),
+    publication: typeof json.publication === 'number' ? json.publication : undefined,
     binary: json.binary !== false,
   }
 }

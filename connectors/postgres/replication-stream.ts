@@ -244,6 +244,13 @@ function slotError(error: unknown, slot: string): unknown {
   if (!(error instanceof KtsError)) return error
   const { code, routine } = (error.cause ?? {}) as { readonly code?: string; readonly routine?: string }
   const isGone = code === '42704' && routine === 'ReplicationSlotAcquire'
+  // Up to PostgreSQL 17, from where a publication is looked for as it was at the place that is decoded.
+  if (code === '42704' && routine === 'get_publication_oid')
+    return new KtsError(
+      'POSITION_LOST',
+      `${error.message} at the place where slot ${slot} stands: it was dropped, or made after the slot, and what was changed without it cannot be read. Ways on: snapshot.mode when_needed, or kts-connect delete CONNECTOR --drop-slot and a new start; either way a new slot and a new snapshot`,
+      { cause: error },
+    )
   // 55000: invalidated, or of another kind. 58P01: a file of its WAL is gone.
   const isUnfit = (code === '55000' && routine !== 'CheckLogicalDecodingRequirements') || code === '58P01'
   if (!isGone && !isUnfit) return error

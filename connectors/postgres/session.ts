@@ -5,9 +5,9 @@ import { Connections, closeClient } from './connection.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { positionOf, type StreamPosition } from './position.ts'
-import { ensurePublication } from './publication.ts'
+import { ensurePublication, publicationState } from './publication.ts'
 import { createSlot, dropSlot, type SlotWait, slotState, waitForSlot } from './slot.ts'
-import { checkSlot } from './slot-check.ts'
+import { checkPublication, checkSlot } from './slot-check.ts'
 import { planSnapshots, type SnapshotPlan } from './snapshot/index.ts'
 import { TableFilter } from './table-filter.ts'
 import type { TableInfo } from './table-info.ts'
@@ -70,6 +70,7 @@ async function begin(
   const filter = new TableFilter(options)
   const position = await resumable(connections, client, catalog, options, checkpoints, context)
   await ensurePublication(client, options, filter, log)
+  const publication = (await publicationState(client, options['publication.name']))?.oid
   const tables = await catalog.tables(filter, { publication: options['publication.name'] })
   const plan = planSnapshots({ options, server, checkpoints, tables, resumes: position !== undefined })
   const generatedColumns = await sendsGeneratedColumns(client, options['publication.name'])
@@ -85,7 +86,7 @@ async function begin(
       ...common,
       plan: withoutStreamed(plan, streamed),
       twoPhase,
-      position: { ...position, since, lists },
+      position: { ...position, since, lists, publication },
       exported: undefined,
     }
   }
@@ -95,7 +96,7 @@ async function begin(
   const since = await oldestTransaction(client)
   // No transaction is behind: the first to come may have its commit record at the very place.
   const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: true }
-  return { ...common, plan, position: { ...begins, systemId, timeline, since, lists }, ...first }
+  return { ...common, plan, position: { ...begins, systemId, timeline, since, lists, publication }, ...first }
 }
 
 /** Which tables are captured, as far as the configuration says. */
@@ -209,12 +210,15 @@ async function resumable(
   const position = positionOf(checkpoints, options['topic.prefix'])
   const slotName = options['slot.name']
   const slot = await slotState(client, slotName)
+  const publication = await publicationState(client, options['publication.name'])
   const replication = await connections.replication()
   try {
     const { server } = catalog
     const history = position === undefined ? [] : await timelineHistory(replication, server.timeline, log)
     checkSlot(slot, slotName, position, { ...server, history })
-    return position === undefined ? undefined : { ...position, timeline: server.timeline }
+    if (position === undefined) return undefined
+    checkPublication(options['publication.name'], publication?.oid, position)
+    return { ...position, timeline: server.timeline }
   } catch (error) {
     const isLost = error instanceof KtsError && error.code === 'POSITION_LOST'
     if (!isLost || options['snapshot.mode'] !== 'when_needed') throw error

@@ -59,6 +59,22 @@ export function checkSlot(
     )
 }
 
+/**
+ * Refuses a publication that is another one than that of the position, by POSITION_LOST: the server tells nothing of what
+ * was changed while there was none, up to 17 by an error where it decodes that stretch, from 18 on in silence.
+ */
+export function checkPublication(
+  name: string,
+  oid: number | undefined,
+  position: { readonly end: Lsn; readonly publication: number | undefined },
+): void {
+  if (position.publication === undefined || oid === position.publication) return
+  const what = oid === undefined ? 'is gone' : 'was dropped and made again'
+  throw lost(
+    `publication ${name} ${what}: changes behind ${formatLsn(position.end)} that were made without it are not told by the server`,
+  )
+}
+
 function checkKind(slot: SlotState, database: string): void {
   const refuse = (expected: string, got: string) =>
     new KtsError(

@@ -42,6 +42,7 @@ export class PostgresSourceTask implements SourceTask {
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
   #given: { readonly parts: readonly SourcePart[]; readonly checkpoint: SourceCheckpoint | undefined }[] = []
   #released: Promise<void> | undefined
+  #lost: unknown
 
   static async open(
     options: PostgresOptions,
@@ -97,14 +98,23 @@ export class PostgresSourceTask implements SourceTask {
       const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
       this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
     }
-    this.#background = new Background(this.#session, this.#options, this.#context, (added, streamed) =>
-      this.#added(added, streamed),
+    this.#background = new Background(
+      this.#session,
+      this.#options,
+      this.#context,
+      (added, streamed) => this.#added(added, streamed),
+      error => {
+        this.#lost = error
+      },
     )
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
     if (this.#released !== undefined) throw await this.#afterRelease()
-    const batch = await this.#poll(signal)
+    if (this.#lost !== undefined) throw this.#reaction(this.#lost)
+    const batch = await this.#poll(signal).catch(error => {
+      throw this.#reaction(error)
+    })
     if (typeof batch !== 'string') this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
     return batch
   }
@@ -121,6 +131,17 @@ export class PostgresSourceTask implements SourceTask {
       this.#stream.add(this.#late.unread, this.#late.streamed)
     }
     return this.#stream.poll(signal)
+  }
+
+  /** What is lost, a new start reads anew where the mode says so. */
+  #reaction(error: unknown): unknown {
+    const isLost = error instanceof KtsError && error.code === 'POSITION_LOST'
+    if (!isLost || this.#options['snapshot.mode'] !== 'when_needed') return error
+    return new KtsError(
+      'RETRIABLE',
+      `${error.message}; snapshot.mode is when_needed, so the connector begins again and reads the tables anew`,
+      { cause: error },
+    )
   }
 
   #openStream(rewritten: readonly TableInfo[]): Promise<StreamPhase> {

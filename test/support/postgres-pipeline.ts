@@ -74,6 +74,18 @@ export class PostgresPipeline {
     }
   }
 
+  /** Why the connector failed for good, once it has. */
+  async failure(): Promise<string> {
+    const deadline = Date.now() + CAUGHT_UP_MS
+    for (;;) {
+      const status = await this.#pipeline!.status()
+      const [connector] = status.connectors
+      if (connector?.state === 'FAILED') return String(connector.tasks[0]?.trace)
+      if (Date.now() > deadline) throw new Error(`the connector goes on: ${JSON.stringify(connector)}`)
+      await new Promise(resolve => setTimeout(resolve, LOOK_MS))
+    }
+  }
+
   async stop(): Promise<void> {
     await this.#pipeline?.stop()
     this.#pipeline = undefined
