@@ -1,4 +1,4 @@
-import type { SourceBatch, SourceCheckpoint, TaskContext } from '../../runtime/api/index.ts'
+import { KtsError, type SourceBatch, type SourceCheckpoint, type TaskContext } from '../../runtime/api/index.ts'
 import { closeClient } from './connection.ts'
 import type { EventBatch, Events } from './events/index.ts'
 import type { PostgresOptions } from './options.ts'
@@ -15,9 +15,12 @@ export class InitialPhase {
   readonly #batch: EventBatch
   /** Where the stream begins is written down with the first rows: from then on a kill resumes, and does not begin again. */
   #begins: readonly SourceCheckpoint[]
+  /** A stream follows, beside which what is left can be read. */
+  readonly #streams: boolean
   #finished = false
 
   private constructor(snapshot: InitialSnapshot, rows: SnapshotRows, batch: EventBatch, begins: SourceCheckpoint[]) {
+    this.#streams = begins.length > 0
     this.#snapshot = snapshot
     this.#rows = rows
     this.#batch = batch
@@ -68,6 +71,7 @@ export class InitialPhase {
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle'> {
     this.#finished = (await this.#snapshot.read(this.#rows, signal)) === 'finished'
+    if (this.#finished && !this.#streams && this.rewritten.length > 0) throw rewrittenTables(this.rewritten)
     const tables = this.#snapshot.checkpoints()
     const parts = this.#batch.take()
     if (tables === undefined) return parts.length === 0 ? 'idle' : { parts, checkpoints: [] }
@@ -79,4 +83,10 @@ export class InitialPhase {
   close(): Promise<void> {
     return this.#snapshot.close()
   }
+}
+
+function rewrittenTables(tables: readonly TableInfo[]): KtsError {
+  const names = tables.map(({ schema, table }) => `${schema}.${table}`).join(', ')
+  const message = `snapshot of ${names}: expected tables that keep their definition and rows, got ones that were rewritten meanwhile (ALTER TABLE, TRUNCATE, VACUUM FULL); with snapshot.mode initial_only all are read again`
+  return new KtsError('RETRIABLE', message)
 }

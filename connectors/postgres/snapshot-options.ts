@@ -20,6 +20,15 @@ export const SNAPSHOT_OPTIONS = defineOptions({
     doc: 'Regular expressions, each of which must match a whole `schema.table`: only these of the captured tables are snapshotted. Empty: all of them.',
     examples: [['public.customers', 'sales\\..*']],
   },
+  'snapshot.tables.order.by.row.count': {
+    type: 'enum',
+    values: ['disabled', 'ascending', 'descending'],
+    ignoreCase: true,
+    default: 'disabled',
+    importance: 'low',
+    group: 'Snapshot',
+    doc: 'The order in which tables are snapshotted: that of `table.include.list` (`disabled`), or the smallest or the largest first, by the server’s estimate of their rows.',
+  },
   'snapshot.max.threads': {
     type: 'integer',
     default: 1,

@@ -74,7 +74,7 @@ export class StreamPhase {
 
   static async open(parts: StreamParts, tables: () => readonly TableInfo[]): Promise<StreamPhase> {
     const { session, plan, options, checkpoints, binary, context } = parts
-    const { connections, catalog, position, generatedColumns, twoPhase } = session
+    const { connections, catalog, filter, position, generatedColumns, twoPhase } = session
     const { clock, random, files, log, signal, scratch } = context
     const waiting = { abort: new AbortController() }
     const live = await openLiveSnapshots({
@@ -84,7 +84,11 @@ export class StreamPhase {
       checkpoints,
       plan,
       tables,
-      table: oid => catalog.table(oid),
+      // One that has got another name is no longer captured.
+      table: async oid => {
+        const info = await catalog.table(oid)
+        return info !== undefined && filter.captures(info.schema, info.table) ? info : undefined
+      },
       options,
       binary,
       generatedColumns,

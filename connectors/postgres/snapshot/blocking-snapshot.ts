@@ -2,32 +2,37 @@ import type pg from 'pg'
 import { type Clock, type Logger, type Random, randomId, sleep } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import type { Lsn } from '../lsn.ts'
-import type { SnapshotOptions } from '../snapshot-options.ts'
+import type { TableInfo } from '../table-info.ts'
 import { exactPlace } from './exact-place.ts'
-import { type InitialSnapshot, openInitialSnapshot } from './initial-snapshot.ts'
+import { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'
 import type { LiveTable } from './live-table.ts'
-import type { RowHandler } from './rows.ts'
+import { type RowHandler, snapshotTable } from './rows.ts'
 import { emitWatermark } from './watermark.ts'
 
 export interface BlockingSnapshotParts {
   readonly connect: () => Promise<pg.Client>
   readonly replication: () => Promise<pg.Client>
+  readonly table: (oid: number) => Promise<TableInfo | undefined>
   /** Of the reader, for watermarks. */
   readonly client: () => Promise<pg.Client>
   readonly live: LiveTable
   /** Of the transaction that the stream tells, or told last. */
   readonly lastCommit: () => Lsn
   readonly server: string
-  readonly options: Pick<SnapshotOptions, 'snapshot.max.threads' | 'snapshot.fetch.size'>
+  readonly options: InitialSnapshotParts['options']
   readonly binary: boolean
   readonly generatedColumns: boolean
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
   readonly wake: () => void
+  readonly count: (name: string, by?: number) => void
 }
 
-/** How long the stream waits for a place that comes at once, unless transactions are under way. */
+/** `again`: the table was rewritten meanwhile, or this was closed. */
+export type BlockingOutcome = 'finished' | 'again' | 'gone'
+
+/** How long the stream waits for a place that comes at once, unless transactions are under way; then twice as long. */
 const HOLD_MS = 10_000
 const LOOK_MS = 20
 
@@ -40,16 +45,27 @@ export class BlockingSnapshot {
   readonly #parts: BlockingSnapshotParts
   #place: Lsn | undefined
   #held = false
+  #closed = false
   #reached = false
   #snapshot: InitialSnapshot | undefined
-  #finish: (whole: boolean) => void = () => undefined
-  readonly #finished: Promise<boolean>
+  #begun = false
+  #replication: pg.Client | undefined
+  #finish: (outcome: BlockingOutcome) => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
+  readonly #outcome: Promise<BlockingOutcome>
 
   constructor(parts: BlockingSnapshotParts) {
     this.#parts = parts
-    this.#finished = new Promise(resolve => {
+    this.#outcome = new Promise((resolve, reject) => {
       this.#finish = resolve
+      this.#fail = reject
     })
+    // Nobody may wait for it when it goes wrong.
+    this.#outcome.catch(() => undefined)
+  }
+
+  get table(): LiveTable {
+    return this.#parts.live
   }
 
   /** The stream waits for `read`. */
@@ -62,43 +78,53 @@ export class BlockingSnapshot {
     if (this.#place !== undefined && commitLsn >= this.#place) this.#reached = true
   }
 
-  /** True once all is told; false when the table was rewritten meanwhile or this was closed: again. */
-  async run(): Promise<boolean> {
-    const { live, log, random, server, connect, lastCommit, wake } = this.#parts
+  async run(): Promise<BlockingOutcome> {
+    const { live, log, generatedColumns } = this.#parts
+    const info = await this.#parts.table(live.progress.of)
+    if (info === undefined) return 'gone'
+    live.redefine(snapshotTable(info, generatedColumns))
     log.info({ table: live.name }, 'the stream will wait while this table is read')
-    for (let attempt = 0; ; attempt++) {
-      const replication = await this.#parts.replication()
-      try {
-        const timer = attempt % 2 === 1 ? this.#hold() : undefined
-        const { lsn, snapshotName } = await exactPlace(replication, random).finally(() => timer?.cancel())
-        if (live.lastChange >= lsn) continue
-        this.#place = lsn
-        this.passed(lastCommit())
-        this.#held = false
-        const tables = [live.table.info]
-        this.#snapshot = await openInitialSnapshot({
-          ...this.#parts,
-          server,
-          tables,
-          lsn,
-          snapshotName,
-          connect,
-          report: () => undefined,
-        })
-      } finally {
-        this.#held = false
-        await closeClient(replication, this.#parts.clock)
-      }
-      // An idle stream comes to the place by this.
-      await emitWatermark(await this.#parts.client(), { kind: 'place', id: randomId(random) })
-      wake()
-      return this.#finished
+    for (let attempt = 0; !(await this.#open(attempt)); attempt++) if (this.#closed) return 'again'
+    // An idle stream comes to the place by this.
+    await emitWatermark(await this.#parts.client(), { kind: 'place', id: randomId(this.#parts.random) })
+    this.#parts.wake()
+    return this.#outcome
+  }
+
+  /** False when the stream has told changes behind the place, which the rows would take back. */
+  async #open(attempt: number): Promise<boolean> {
+    const { live, random, lastCommit, clock } = this.#parts
+    const replication = await this.#parts.replication()
+    this.#replication = replication
+    try {
+      const timer = attempt === 0 ? undefined : this.#hold(HOLD_MS * 2 ** (attempt - 1))
+      const { lsn, snapshotName } = await exactPlace(replication, random).finally(() => timer?.cancel())
+      if (this.#closed || live.lastChange >= lsn) return false
+      this.#place = lsn
+      this.passed(lastCommit())
+      const parts = { ...this.#parts, tables: [live.table.info], filter: live.progress.filter, report: () => undefined }
+      this.#snapshot = await openInitialSnapshot({ ...parts, lsn, snapshotName })
+      return true
+    } catch (error) {
+      if (this.#closed) return false
+      throw error
+    } finally {
+      this.#held = false
+      this.#replication = undefined
+      await closeClient(replication, clock)
     }
   }
 
-  #hold(): { cancel(): void } {
+  #hold(ms: number): { cancel(): void } {
+    const { live, log, count, wake, clock } = this.#parts
+    log.info(
+      { table: live.name },
+      `the table changes fast: the stream waits up to ${ms / 1000} s for a place to read it at`,
+    )
+    count('snapshot places held')
     this.#held = true
-    return this.#parts.clock.timer(HOLD_MS, () => {
+    wake()
+    return clock.timer(ms, () => {
       this.#held = false
     })
   }
@@ -108,14 +134,35 @@ export class BlockingSnapshot {
       await sleep(this.#parts.clock, LOOK_MS, signal)
       return
     }
-    if ((await this.#snapshot.read(rows, signal)) === 'more') return
+    this.#begun = true
+    try {
+      if ((await this.#snapshot.read(rows, signal)) === 'more') return
+      this.#finish(this.#snapshot.rewritten.length === 0 ? 'finished' : 'again')
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#letGo()
+  }
+
+  /** Nothing of it is told, unless some of it was. */
+  giveUp(): void {
+    if (this.#begun) return
+    this.#closed = true
+    this.#letGo()
+    this.#finish('again')
+    if (this.#replication !== undefined) void closeClient(this.#replication, this.#parts.clock)
+  }
+
+  #letGo(): void {
     this.#reached = false
+    this.#held = false
     this.#place = undefined
-    this.#finish(this.#snapshot.rewritten.length === 0)
   }
 
   async close(): Promise<void> {
-    this.#finish(false)
+    this.#closed = true
+    this.#finish('again')
+    if (this.#replication !== undefined) await closeClient(this.#replication, this.#parts.clock)
     await this.#snapshot?.close()
   }
 }

@@ -34,13 +34,9 @@ export class Chunk {
     this.#rows = new CopyRows(table.relation.columns.length, binary)
   }
 
-  get count(): number {
-    return this.#ends.length
-  }
-
-  /** Some of its rows were taken, and not all. */
-  get begun(): boolean {
-    return this.#at > 0 && this.#at < this.#ends.length
+  /** Bytes of all rows. */
+  get size(): number {
+    return this.#length
   }
 
   /** False when there is more than `maxBytes`, and the connection was cut for it. */

@@ -24,7 +24,12 @@ export interface InitialSnapshotParts {
   readonly server: string
   /** In the order they are read in. */
   readonly tables: readonly TableInfo[]
-  readonly options: Pick<SnapshotOptions, 'snapshot.max.threads' | 'snapshot.fetch.size'>
+  readonly options: Pick<
+    SnapshotOptions,
+    'snapshot.max.threads' | 'snapshot.fetch.size' | 'snapshot.tables.order.by.row.count'
+  >
+  /** SQL: of all tables, only rows for which this is true. */
+  readonly filter?: string | undefined
   /** Rows come in the binary form: only where every column of every table can be read from it. */
   readonly binary: boolean
   /** The server sends stored generated columns (publish_generated_columns). */
@@ -104,29 +109,34 @@ class ExportedSnapshot implements InitialSnapshot {
   }
 
   async open(): Promise<void> {
-    const { connect, snapshotName, options, tables, binary, clock, generatedColumns, random, log } = this.#parts
+    const { connect, snapshotName, options, tables, binary, filter, clock, generatedColumns, random, log } = this.#parts
     this.#keeper = await connect()
     await this.#keeper.query(
       `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '${snapshotName}'; SET LOCAL idle_in_transaction_session_timeout = 0`,
     )
-    const { rows } = await this.#keeper.query<{ name: string; xid: string }>(
+    const exported = await this.#keeper.query<{ name: string; xid: string }>(
       `SELECT pg_export_snapshot() AS name, pg_snapshot_xmax(pg_current_snapshot())::text AS xid`,
     )
-    const { name, xid } = rows[0]!
+    const { name, xid } = exported.rows[0]!
     this.#sources = sourcesOf(this.#parts.lsn, Number(BigInt(xid) % 2n ** 32n), clock.now() * 1000)
     const id = randomId(random)
+    const found = []
     for (const info of tables) {
-      const table = snapshotTable(info, generatedColumns)
       const leaves = await leavesOf(this.#keeper, info.oid)
+      found.push({ info, leaves, rows: leaves.reduce((sum, leaf) => sum + leaf.rows, 0) })
+    }
+    const order = { disabled: 0, ascending: 1, descending: -1 }[options['snapshot.tables.order.by.row.count']]
+    for (const { info, leaves, rows } of found.sort((a, b) => order * (a.rows - b.rows))) {
+      const table = snapshotTable(info, generatedColumns)
       this.#progress.set(table, newProgress(info, id))
-      this.#estimate += leaves.reduce((sum, leaf) => sum + leaf.rows, 0)
+      this.#estimate += rows
       for (const leaf of leaves) this.#plan(table, leaf)
       if (leaves.every(leaf => leaf.end === 0)) this.#closed.set(table, { ...newProgress(info, id), done: true })
     }
     log.info({ tables: tables.length, parts: this.#work.length }, 'snapshot begins')
     const threads = Math.max(1, Math.min(options['snapshot.max.threads'], this.#work.length))
     for (let i = 0; i < threads; i++) {
-      this.#idle.push(new PartReader(await connect(), { snapshot: name, binary, clock }))
+      this.#idle.push(new PartReader(await connect(), { snapshot: name, binary, filter, clock }))
     }
   }
 

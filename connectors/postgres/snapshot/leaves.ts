@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { serverError } from '../server-error.ts'
-import { PLACES_PER_BLOCK, placesBetween, type Place } from './place.ts'
+import { PLACES_PER_BLOCK, type Place, placesBetween } from './place.ts'
 import type { SnapshotTable } from './rows.ts'
 
 /** A table that stores rows: one that is captured, or a leaf of one that is partitioned. */

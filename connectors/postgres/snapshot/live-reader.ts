@@ -27,14 +27,19 @@ export interface Reading {
   readonly to: Place
 }
 
-/** `nothing`: all is read. `again`: ask again, the table was looked at anew. `rewritten`, `gone`: the table was. */
-export type ReadOutcome = Reading | 'nothing' | 'again' | 'rewritten' | 'gone'
+/**
+ * `given`: rows were. `nothing`: all is read. `again`: ask again, the table was looked at anew. `rewritten`, `gone`: the
+ * table is, or has another key.
+ */
+export type ReadOutcome = 'given' | 'nothing' | 'again' | 'rewritten' | 'gone'
+
+/** Takes what was read, before the stream can bring the high watermark; false when it is of no use. */
+export type Give = (reading: Reading) => boolean
 
 /** Table bytes of a chunk, about; and what is in memory at most, but for a single row. */
 const CHUNK_BYTES = 4 << 20
 const CHUNK_BYTES_MAX = 8 << 20
-/** Rows that are read by key at a time, and how many may wait before they are read in between. */
-const KEYS = 500
+/** So many rows may wait to be read by key before some are read in between. */
 const KEYS_WAITING = 5000
 
 /** Reads the next rows of a table beside the stream, behind a low watermark. One connection. */
@@ -65,8 +70,11 @@ export class LiveReader {
     }
   }
 
-  /** Takes the stretch of the table that is next, or rows that are owed. */
-  async read(table: LiveTable, id: string): Promise<ReadOutcome> {
+  /**
+   * Takes the stretch of the table that is next, or rows that are owed, and writes the high watermark in the transaction that
+   * has read them: it keeps DDL away, so that the rows fit what the stream tells at that place.
+   */
+  async read(table: LiveTable, id: string, give: Give): Promise<ReadOutcome> {
     const client = await this.client()
     table.begun = true
     if (table.leaves === undefined) {
@@ -74,8 +82,22 @@ export class LiveReader {
       if (outcome !== undefined) return outcome
     }
     const [leaf] = table.leaves!
-    if (table.owed >= KEYS_WAITING || (leaf === undefined && table.owed > 0)) return this.#readKeys(client, table, id)
-    return leaf === undefined ? 'nothing' : this.#readSpan(client, table, leaf, id)
+    // In turns, or the table would stand still where it changes as fast as it is read.
+    const isTurn = leaf === undefined ? table.owed > 0 : table.owed >= KEYS_WAITING && !table.readByKey
+    const byKey = table.stalled || isTurn
+    table.readByKey = byKey
+    if (byKey) return this.#readKeys(client, table, id, give)
+    return leaf === undefined ? 'nothing' : this.#readSpan(client, table, { leaf, id, give })
+  }
+
+  async #offer(client: pg.Client, reading: Reading, give: Give): Promise<ReadOutcome> {
+    if (!give(reading)) {
+      await client.query('ROLLBACK')
+      return 'again'
+    }
+    await emitWatermark(client, { kind: 'high', id: reading.chunk.id })
+    await client.query('COMMIT')
+    return 'given'
   }
 
   async #begin(client: pg.Client, table: LiveTable): Promise<ReadOutcome | undefined> {
@@ -89,23 +111,33 @@ export class LiveReader {
       if (table.progress.next >= first.end) leaves.shift()
     }
     table.leaves = leaves
-    this.#chooseSpan(table)
+    this.#choose(table)
     return undefined
   }
 
-  #chooseSpan(table: LiveTable): void {
+  #choose(table: LiveTable): void {
     const [leaf] = table.leaves!
-    if (leaf !== undefined) table.span = spanOf(leaf, this.#parts.chunkRows, CHUNK_BYTES)
+    if (leaf === undefined) table.allRead = true
+    else table.span = this.#spanOf(leaf)
   }
 
-  async #readSpan(client: pg.Client, table: LiveTable, leaf: Leaf, id: string): Promise<ReadOutcome> {
+  #spanOf(leaf: Leaf): Place {
+    return spanOf(leaf, this.#parts.chunkRows, CHUNK_BYTES)
+  }
+
+  async #readSpan(
+    client: pg.Client,
+    table: LiveTable,
+    { leaf, id, give }: { readonly leaf: Leaf; readonly id: string; readonly give: Give },
+  ): Promise<ReadOutcome> {
     await emitWatermark(client, { kind: 'low', id })
     const view = await beginPart(client, leaf)
     if (view === undefined || view.filenode !== leaf.filenode) {
       if (view !== undefined) await client.query('ROLLBACK')
       return (await this.#parts.table(table.progress.of)) === undefined ? 'gone' : 'rewritten'
     }
-    if (!(await this.#define(client, table))) return 'again'
+    const defined = await this.#define(client, table)
+    if (defined !== 'same') return defined
     const { binary, clock } = this.#parts
     const from = leaf.oid === table.progress.leaf ? table.progress.next : 0
     const to = Math.min(from + table.span, leaf.end)
@@ -118,18 +150,20 @@ export class LiveReader {
       await this.#cut()
       return 'again'
     }
-    await client.query('COMMIT')
-    return { chunk, leaf, to }
+    // After rows that were larger than others.
+    if (chunk.size < CHUNK_BYTES_MAX / 4) table.span = Math.min(this.#spanOf(leaf), table.span * 2)
+    return this.#offer(client, { chunk, leaf, to }, give)
   }
 
   /** By way of their places, since COPY takes no parameters and keys may be binary. */
-  async #readKeys(client: pg.Client, table: LiveTable, id: string): Promise<ReadOutcome> {
+  async #readKeys(client: pg.Client, table: LiveTable, id: string, give: Give): Promise<ReadOutcome> {
     const { schema, table: name, oid } = table.table.info
-    const keys = table.owedKeys(KEYS)
-    await emitWatermark(client, { kind: 'low', id })
+    const keys = table.owedKeys()
+    if (!table.stalled) await emitWatermark(client, { kind: 'low', id })
     const view = await beginPart(client, { oid, name: `${quoteIdentifier(schema)}.${quoteIdentifier(name)}` })
     if (view === undefined) return (await this.#parts.table(oid)) === undefined ? 'gone' : 'again'
-    if (!(await this.#define(client, table))) return 'again'
+    const defined = await this.#define(client, table)
+    if (defined !== 'same') return defined
     const { binary, clock } = this.#parts
     const chunk = new Chunk(
       id,
@@ -150,19 +184,23 @@ export class LiveReader {
     for (const { leaf, tids } of rows) {
       const places = [...tids.matchAll(/\(\d+,\d+\)/g)].map(([place]) => place)
       const sql = copyPart(table.table, { name: leaf }, { tids: places }, { binary, filter: table.progress.filter })
-      await chunk.load(client, sql, Infinity, clock)
+      const most = keys.length === 1 ? Infinity : CHUNK_BYTES_MAX
+      if (await chunk.load(client, sql, most, clock)) continue
+      table.keysAtOnce = Math.max(1, Math.floor(keys.length / 2))
+      table.readByKey = false
+      await this.#cut()
+      return 'again'
     }
-    await client.query('COMMIT')
-    return { chunk, leaf: undefined, to: 0 }
+    return this.#offer(client, { chunk, leaf: undefined, to: 0 }, give)
   }
 
   /** In the transaction that holds the table's lock: is it still as we know it? Else what it is now is kept, for the next time. */
-  async #define(client: pg.Client, table: LiveTable): Promise<boolean> {
+  async #define(client: pg.Client, table: LiveTable): Promise<'same' | 'again' | 'rewritten' | 'gone'> {
     const info = await this.#parts.table(table.progress.of)
-    if (info !== undefined && isDeepStrictEqual(info, table.table.info)) return true
+    if (info !== undefined && isDeepStrictEqual(info, table.table.info)) return 'same'
     await client.query('ROLLBACK')
-    if (info !== undefined) table.redefine(snapshotTable(info, this.#parts.generatedColumns))
-    return false
+    if (info === undefined) return 'gone'
+    return table.redefine(snapshotTable(info, this.#parts.generatedColumns)) ? 'again' : 'rewritten'
   }
 
   /** What was read is told: the table goes on behind it. */
@@ -174,7 +212,7 @@ export class LiveReader {
     table.progress = { ...table.progress, leaf: leaf.oid, filenode: leaf.filenode, next: to }
     if (to < leaf.end) return
     leaves?.shift()
-    if (leaves !== undefined) this.#chooseSpan(table)
+    if (leaves !== undefined) this.#choose(table)
   }
 
   async #cut(): Promise<void> {

@@ -3,6 +3,7 @@ import {
   randomId,
   reactionTo,
   type SourceCheckpoint,
+  sleep,
   type TaskSignal,
 } from '../../../runtime/api/index.ts'
 import type { CommittedTransaction, LogicalMessage, OldRow } from '../changes.ts'
@@ -14,25 +15,31 @@ import type { Tuple } from '../tuple.ts'
 import { BlockingSnapshot } from './blocking-snapshot.ts'
 import type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 import { LiveReader, type Reading } from './live-reader.ts'
-import { LiveTables } from './live-tables.ts'
 import type { LiveTable } from './live-table.ts'
+import { LiveTables } from './live-tables.ts'
 import type { RowHandler, SnapshotSource } from './rows.ts'
 import { SignalTable } from './signal-table.ts'
 import { type SnapshotSignal, snapshotSignal } from './signals.ts'
-import { ToldTransactions } from './told-transactions.ts'
-import { emitWatermark, watermarkOf } from './watermark.ts'
+import { SnapshotView, ToldTransactions } from './told-transactions.ts'
+import { watermarkOf } from './watermark.ts'
 
 const REPORT_MS = 1000
+const LOOK_MS = 5
 
 /** A chunk on its way: `lowAt` counts the transactions that were told before its low watermark. */
 interface Under {
   readonly table: LiveTable
   readonly id: string
+  /** The stream waits for the reading, and the rows are told in front of the first transaction that it does not see. */
+  readonly held: boolean
   lowAt: number | undefined
   reading: Reading | undefined
   /** The stream has passed the high watermark: rows are told now. */
   due: boolean
   told: number
+  dropped: number
+  /** Rows that were owed when it was read. */
+  readonly owed: number
   source: SnapshotSource | undefined
   settle(): void
 }
@@ -81,6 +88,9 @@ class Live implements LiveSnapshots {
     this.#transaction = transaction
     this.#told.add(transaction.xid)
     this.#blocking?.passed(transaction.commitLsn)
+    const under = this.#under
+    if (under?.held !== true || under.due || under.reading === undefined) return
+    if (!new SnapshotView(under.reading.chunk.snapshot).sees(transaction.xid)) this.#due(under)
   }
 
   changed(relation: Relation, old: OldRow | undefined, row: Tuple | undefined): void {
@@ -95,7 +105,7 @@ class Live implements LiveSnapshots {
   message(message: LogicalMessage): void {
     const mark = watermarkOf(message)
     const under = this.#under
-    if (mark === undefined || under === undefined || mark.id !== under.id) return
+    if (mark === undefined || under === undefined || mark.id !== under.id || under.held) return
     if (mark.kind === 'low') {
       under.lowAt = this.#told.count
       under.table.openWindow()
@@ -103,29 +113,36 @@ class Live implements LiveSnapshots {
     }
     const { table, reading, lowAt } = under
     if (mark.kind !== 'high' || reading === undefined) return
-    const unusable =
-      table.spoiled ||
-      lowAt === undefined ||
-      this.#told.anyUnseen(reading.chunk.snapshot, lowAt) ||
-      !this.#tables.has(table)
-    if (unusable) {
-      table.closeWindow()
-      under.settle()
+    const isUnseen = lowAt === undefined || this.#told.anyUnseen(reading.chunk.snapshot, lowAt)
+    if (!table.spoiled && !isUnseen && this.#tables.has(table)) {
+      this.#due(under)
       return
     }
+    if (table.spoiled) this.#parts.count('snapshot chunks read again: truncated')
+    else if (isUnseen) this.#parts.count('snapshot chunks read again: commit not visible yet')
+    table.closeWindow()
+    under.settle()
+  }
+
+  #due(under: Under): void {
     const { xid, commitTime, commitLsn: lsn } = this.#transaction!
     under.source = { snapshot: 'incremental', lsn, lastCommitLsn: undefined, xid, commitTime, origin: undefined }
     under.due = true
   }
 
+  get #waits(): boolean {
+    return this.#under?.held === true && this.#under.reading === undefined
+  }
+
   get ready(): boolean {
-    return this.#error !== undefined || this.#under?.due === true || this.#blocking?.holds === true
+    return this.#error !== undefined || this.#under?.due === true || this.#waits || this.#blocking?.holds === true
   }
 
   async read(rows: RowHandler, signal: AbortSignal): Promise<void> {
     if (this.#error !== undefined) throw serverError(this.#error, 'snapshot beside the stream')
     if (this.#under?.due === true) this.#tell(this.#under, rows)
     else if (this.#blocking?.holds === true) await this.#blocking.read(rows, signal)
+    else if (this.#waits) await sleep(this.#parts.clock, LOOK_MS, signal)
   }
 
   #tell(under: Under, rows: RowHandler): void {
@@ -134,8 +151,13 @@ class Live implements LiveSnapshots {
     while (!rows.full) {
       const row = chunk.next()
       if (row === undefined) {
-        if (chunk.asked !== undefined) table.settle(chunk.asked)
+        if (chunk.asked !== undefined) {
+          table.settle(chunk.asked)
+          table.stalled = table.owed >= under.owed
+          this.#parts.count('snapshot rows read by key', under.told)
+        }
         table.closeWindow()
+        if (under.dropped > 0) this.#parts.count('snapshot rows changed while they were read', under.dropped)
         this.#reader.advance(table, under.reading!, under.told)
         if (table.leaves?.length === 0 && table.owed === 0) this.#tables.finish(table)
         under.due = false
@@ -143,7 +165,10 @@ class Live implements LiveSnapshots {
         this.#report(table)
         return
       }
-      if (!table.tells(row)) continue
+      if (!table.tells(row)) {
+        under.dropped++
+        continue
+      }
       under.told++
       rows.row(chunk.table, row, source!)
     }
@@ -202,6 +227,8 @@ class Live implements LiveSnapshots {
       under.table.closeWindow()
       if (under.reading !== undefined) under.settle()
     }
+    const blocking = this.#blocking
+    if (blocking !== undefined && !this.#tables.has(blocking.table)) blocking.giveUp()
     this.#work()
     return answer
   }
@@ -225,14 +252,14 @@ class Live implements LiveSnapshots {
         if (table.exact) await this.#readBlocking(table)
         else await this.#readBeside(table)
       } catch (error) {
-        // A condition that a signal brought must not stop the stream for good.
-        const isRequest = table.progress.filter !== undefined && reactionTo(error) === 'stop'
-        if (!isRequest) throw error
+        // A condition that a signal brought (it may fail on some row only) must not stop the stream for good.
+        const isRequest = table.progress.filter !== undefined && reactionTo(error) !== 'retry'
+        if (!isRequest || this.#closed) throw error
         this.#parts.log.error(
           { table: table.name },
           `the snapshot that was asked for is given up: ${errorMessage(error)}`,
         )
-        this.#tables.finish(table)
+        this.#tables.giveUp(table)
         this.#under = undefined
         await this.#reader.close()
       }
@@ -240,36 +267,32 @@ class Live implements LiveSnapshots {
   }
 
   async #readBeside(table: LiveTable): Promise<void> {
-    const id = randomId(this.#parts.random)
+    if (table.overflowed) {
+      this.#tables.readExactly(table)
+      return
+    }
     let settle: () => void = () => undefined
     const settled = new Promise<void>(resolve => {
       settle = resolve
     })
-    const under: Under = {
-      table,
-      id,
-      lowAt: undefined,
-      reading: undefined,
-      due: false,
-      told: 0,
-      source: undefined,
-      settle,
-    }
+    table.stalled &&= table.owed > 0
+    const under = newUnder(table, randomId(this.#parts.random), settle)
     this.#under = under
-    const outcome = await this.#reader.read(table, id)
-    if (typeof outcome === 'string') {
-      table.closeWindow()
-      this.#under = undefined
-      if (outcome === 'nothing' || outcome === 'gone') this.#tables.finish(table)
-      else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
-      return
-    }
-    under.reading = outcome
-    if (this.#tables.has(table)) {
-      await emitWatermark(await this.#reader.client(), { kind: 'high', id })
-      await settled
-    }
+    const outcome = await this.#reader.read(table, under.id, reading => this.#take(under, reading))
+    if (outcome === 'given') await settled
+    else table.closeWindow()
     this.#under = undefined
+    if (outcome === 'nothing') this.#tables.finish(table)
+    else if (outcome === 'gone') this.#tables.giveUp(table)
+    else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
+  }
+
+  #take(under: Under, reading: Reading): boolean {
+    if (!this.#tables.has(under.table)) return false
+    // The stream has waited: what it told is told already, seen or not.
+    if (under.held && this.#told.anyUnseen(reading.chunk.snapshot, this.#told.count)) return false
+    under.reading = reading
+    return true
   }
 
   async #readBlocking(table: LiveTable): Promise<void> {
@@ -282,7 +305,9 @@ class Live implements LiveSnapshots {
     })
     this.#blocking = blocking
     try {
-      if (await blocking.run()) this.#tables.finish(table)
+      const outcome = await blocking.run()
+      if (outcome === 'finished') this.#tables.finish(table)
+      else if (outcome === 'gone') this.#tables.giveUp(table)
     } finally {
       this.#blocking = undefined
       await blocking.close()
@@ -306,4 +331,9 @@ class Live implements LiveSnapshots {
     await this.#driving.catch(() => undefined)
     await this.#reader.close()
   }
+}
+
+function newUnder(table: LiveTable, id: string, settle: () => void): Under {
+  const begins = { lowAt: undefined, reading: undefined, due: false, told: 0, dropped: 0, source: undefined }
+  return { table, id, held: table.stalled, owed: table.owed, settle, ...begins }
 }

@@ -10,6 +10,11 @@ import { rowKey, type SnapshotTable } from './rows.ts'
 
 /** So many keys are written into a checkpoint. */
 const WRITTEN_MAX = 500
+/** Memory for owed keys, about. */
+const OWED_BYTES_MAX = 16 << 20
+const OWED_BYTES_EACH = 100
+/** Rows that are read by key at a time. */
+const KEYS = 500
 
 /** One table that is read, or waits to be: what the stream has told of it meanwhile, and how far it is. */
 export class LiveTable {
@@ -31,7 +36,18 @@ export class LiveTable {
   #window: Set<string> | undefined
   /** What is read cannot be told beside the changes: it is read again. */
   spoiled = false
+  /** More is owed than can be kept: nothing is known of it any more. */
+  overflowed = false
+  /** Every row was told, or is owed. From here on a value that does not come with a change was told before it. */
+  allRead = false
+  /** Rows to read by key at a time, fewer where they are large. */
+  keysAtOnce = KEYS
+  /** The last reading was by key. */
+  readByKey = false
+  /** It settled nothing, since the rows change faster than they are read: the stream waits for the next one. */
+  stalled = false
   readonly #owed = new Map<string, RowKey>()
+  #owedBytes = 0
   #relation: Relation | undefined
   #columns: readonly number[] | undefined
 
@@ -42,8 +58,7 @@ export class LiveTable {
     this.begun = progress.leaf !== 0
     const owed = progress.owed === 'lost' ? [] : progress.owed
     for (const parts of owed) {
-      const key = rowKeyOf(parts.map(part => Buffer.from(part, 'base64').toString('latin1')))
-      this.#owed.set(key.text, key)
+      this.#owe(rowKeyOf(parts.map(part => Buffer.from(part, 'base64').toString('latin1'))))
     }
   }
 
@@ -60,30 +75,35 @@ export class LiveTable {
     return this.#owed.size
   }
 
-  owedKeys(most: number): RowKey[] {
+  owedKeys(): RowKey[] {
     const keys: RowKey[] = []
-    for (const key of this.#owed.values()) if (keys.push(key) >= most) break
+    for (const key of this.#owed.values()) if (keys.push(key) >= this.keysAtOnce) break
     return keys
   }
 
   /** As a checkpoint says it. */
   state(): TableProgress {
-    if (this.#owed.size > WRITTEN_MAX) return { ...this.progress, owed: 'lost' }
+    if (this.overflowed || this.#owed.size > WRITTEN_MAX) return { ...this.progress, owed: 'lost' }
     const base64 = (part: string) => Buffer.from(part, 'latin1').toString('base64')
     return { ...this.progress, owed: [...this.#owed.values()].map(key => key.columns.map(base64)) }
   }
 
-  /** The definition is another one now. */
-  redefine(table: SnapshotTable): void {
+  /** The definition is another one now. False when rows are told apart by another key: what is owed is known by the old one. */
+  redefine(table: SnapshotTable): boolean {
+    const key = keyNames(table)
+    const isSame = key?.join('\0') === this.key?.join('\0')
     this.table = table
-    this.key = keyNames(table)
+    this.key = key
     this.#relation = undefined
+    return isSame
   }
 
   restart(progress: TableProgress): void {
     this.progress = progress
     this.leaves = undefined
-    this.#owed.clear()
+    this.overflowed = false
+    this.allRead = false
+    this.#forget()
     this.changedState = true
   }
 
@@ -105,40 +125,55 @@ export class LiveTable {
       this.spoiled = true
       return
     }
-    const before = old === undefined ? undefined : keyOf(old.tuple, columns, undefined)
-    const after = row === undefined ? undefined : keyOf(row, columns, old?.tuple)
-    if (before !== undefined) {
-      this.#window?.add(before.text)
-      if (this.#owed.delete(before.text)) this.changedState = true
-    }
-    if (after === undefined) return
-    this.#window?.add(after.text)
-    if (!hasUnchanged(row!)) {
-      if (this.#owed.delete(after.text)) this.changedState = true
-    } else if (!this.#owed.has(after.text)) {
-      this.#owed.set(after.text, after)
-      this.changedState = true
-    }
+    const keys = [
+      ...(old === undefined ? [] : [keyOf(old.tuple, columns, undefined)]),
+      ...(row === undefined ? [] : [keyOf(row, columns, old?.tuple)]),
+    ]
+    for (const { text } of keys) this.#window?.add(text)
+    const isOwed = keys.map(({ text }) => this.#settle(text)).includes(true)
+    const owes = row !== undefined && hasUnchanged(row) && (isOwed || !this.allRead)
+    if (owes) this.#owe(keys.at(-1)!)
+    if (isOwed || owes) this.changedState = true
+  }
+
+  #owe(key: RowKey): void {
+    if (this.overflowed) return
+    this.#owed.set(key.text, key)
+    this.#owedBytes += key.text.length + OWED_BYTES_EACH
+    if (this.#owedBytes <= OWED_BYTES_MAX) return
+    this.#forget()
+    this.overflowed = true
+  }
+
+  #settle(text: string): boolean {
+    if (!this.#owed.delete(text)) return false
+    this.#owedBytes -= text.length + OWED_BYTES_EACH
+    return true
+  }
+
+  #forget(): void {
+    this.#owed.clear()
+    this.#owedBytes = 0
   }
 
   truncated(commitLsn: Lsn): void {
     this.lastChange = commitLsn
     this.spoiled = true
     if (this.#owed.size > 0) this.changedState = true
-    this.#owed.clear()
+    this.#forget()
   }
 
   /** Is a row that was read to be told? Not when it changed meanwhile: the stream has told what it is now. */
   tells(row: Tuple): boolean {
     const key = keyOf(row, this.#columnsIn(this.table.relation)!, undefined).text
     if (this.#window?.has(key)) return false
-    if (this.#owed.delete(key)) this.changedState = true
+    if (this.#settle(key)) this.changedState = true
     return true
   }
 
   /** Keys that were asked for and have no row: it was deleted, or has another key, as the stream says. */
   settle(asked: readonly string[]): void {
-    for (const key of asked) if (!this.#window?.has(key)) this.#owed.delete(key)
+    for (const key of asked) if (!this.#window?.has(key)) this.#settle(key)
     this.changedState = true
   }
 

@@ -2,6 +2,7 @@ import { randomId, type SourceCheckpoint } from '../../../runtime/api/index.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { LiveSnapshotParts } from './live-contract.ts'
 import { LiveTable } from './live-table.ts'
+import { included } from './plan.ts'
 import { newProgress, progressCheckpoint, readProgress, type TableProgress } from './progress.ts'
 import { snapshotTable } from './rows.ts'
 import type { SnapshotSignal } from './signals.ts'
@@ -43,8 +44,8 @@ export class LiveTables {
     return exact || progress.owed === 'lost' ? this.#anew(info, progress) : progress
   }
 
-  #anew(info: TableInfo, progress: TableProgress): TableProgress {
-    const { adHoc, blocking, filter, rows } = progress
+  #anew(info: TableInfo, progress: TableProgress, blocking = progress.blocking): TableProgress {
+    const { adHoc, filter, rows } = progress
     if (rows > 0) this.#parts.count('snapshot rows read again', rows)
     return newProgress(info, randomId(this.#parts.random), { adHoc, blocking, filter })
   }
@@ -53,6 +54,8 @@ export class LiveTables {
     const info = this.#parts.tables().find(table => table.oid === progress.of)
     if (info === undefined) this.#finished({ ...progress, done: true })
     else if (!this.#byOid.has(info.oid)) this.#enqueue(info, this.#resumed(info, progress))
+    // The whole of it is read anyway.
+    else this.#finished({ ...progress, done: true })
   }
 
   #enqueue(info: TableInfo, progress: TableProgress): void {
@@ -76,7 +79,7 @@ export class LiveTables {
   add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
     const { options, random } = this.#parts
     for (const info of streamed) this.#finished({ ...newProgress(info, randomId(random)), done: true })
-    for (const info of tables) {
+    for (const info of tables.filter(included(options['snapshot.include.collection.list']))) {
       if (this.#byOid.has(info.oid)) continue
       if (options['snapshot.mode'] === 'no_data') this.#finished({ ...newProgress(info, randomId(random)), done: true })
       else this.#enqueue(info, newProgress(info, randomId(random)))
@@ -88,10 +91,25 @@ export class LiveTables {
     table.restart(this.#anew(table.table.info, table.progress))
   }
 
+  /** From the beginning, as of one place at which the stream waits: that ends, however fast the table changes. */
+  readExactly(table: LiveTable): void {
+    this.#parts.log.warn(
+      { table: table.name, rows: table.progress.rows },
+      'more rows change without their large values than can be read by key: the table is read again, and the stream waits for it',
+    )
+    table.restart(this.#anew(table.table.info, table.progress, true))
+  }
+
   finish(table: LiveTable): void {
-    if (!this.#remove(table)) return
-    this.#finished({ ...table.state(), done: true, owed: [] })
+    if (!this.giveUp(table)) return
     this.#parts.log.info({ table: table.name, rows: table.progress.rows }, 'snapshot beside the stream is finished')
+  }
+
+  /** It is gone, or cannot be read as was asked for: not tried again. */
+  giveUp(table: LiveTable): boolean {
+    if (!this.#remove(table)) return false
+    this.#finished({ ...table.state(), done: true, owed: [] })
+    return true
   }
 
   #finished(progress: TableProgress): void {

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import type { Clock } from '../../../runtime/api/index.ts'
+import { type Clock, errorCode } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
@@ -15,9 +15,17 @@ export interface Part {
   readonly to: Place
 }
 
+export interface PartReaderOptions {
+  readonly snapshot: string
+  readonly binary: boolean
+  readonly filter: string | undefined
+  readonly clock: Clock
+}
+
 /** What a part may wait with in memory until its turn comes. */
 const AHEAD_BYTES = 16 << 20
 const WAIT_MS = 1000
+const UNDEFINED_COLUMN = '42703'
 
 /**
  * One connection, which reads part after part of an exported snapshot. A part whose turn has not come is read ahead into
@@ -25,7 +33,7 @@ const WAIT_MS = 1000
  */
 export class PartReader {
   readonly #client: pg.Client
-  readonly #options: { readonly snapshot: string; readonly binary: boolean; readonly clock: Clock }
+  readonly #options: PartReaderOptions
   #copy: CopyStream | undefined
   #ahead: Lump[] = []
   #aheadBytes = 0
@@ -38,7 +46,7 @@ export class PartReader {
   /** The leaf was rewritten or dropped since the snapshot: its rows are not there to be read. */
   rewritten = false
 
-  constructor(client: pg.Client, options: { snapshot: string; binary: boolean; clock: Clock }) {
+  constructor(client: pg.Client, options: PartReaderOptions) {
     this.#client = client
     this.#options = options
   }
@@ -59,7 +67,7 @@ export class PartReader {
   }
 
   async #begin(part: Part): Promise<void> {
-    const { snapshot, binary, clock } = this.#options
+    const { snapshot, binary, filter, clock } = this.#options
     const view = await beginPart(this.#client, part.leaf, snapshot)
     if (view === undefined || view.seen !== view.filenode) {
       if (view !== undefined) await this.#client.query('ROLLBACK')
@@ -68,8 +76,17 @@ export class PartReader {
       return
     }
     const isLast = part.to >= part.leaf.end
-    const sql = copyPart(part.table, part.leaf, { from: part.from, to: isLast ? undefined : part.to }, { binary })
-    this.#copy = await CopyStream.begin(this.#client, sql, { clock, both: false })
+    const span = { from: part.from, to: isLast ? undefined : part.to }
+    const sql = copyPart(part.table, part.leaf, span, { binary, filter })
+    try {
+      this.#copy = await CopyStream.begin(this.#client, sql, { clock, both: false })
+    } catch (error) {
+      // A column was dropped or renamed: the snapshot is older than the definition that the server reads by.
+      if (filter !== undefined || errorCode(error) !== UNDEFINED_COLUMN) throw error
+      await this.#client.query('ROLLBACK')
+      this.rewritten = true
+      this.#ended = true
+    }
   }
 
   async #readAhead(): Promise<void> {

@@ -43,7 +43,8 @@ export function planSnapshots(parts: PlanParts): SnapshotPlan {
   return { ...none, live: mode === 'always' ? wanted : left }
 }
 
-function included(patterns: readonly string[]): (table: TableInfo) => boolean {
+/** Is a table to be snapshotted, by `snapshot.include.collection.list`? */
+export function included(patterns: readonly string[]): (table: TableInfo) => boolean {
   const expressions = patterns.map(pattern => new RegExp(`^(?:${pattern})$`, 'i'))
   return ({ schema, table }) => expressions.length === 0 || expressions.some(e => e.test(`${schema}.${table}`))
 }

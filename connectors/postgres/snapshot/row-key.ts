@@ -1,4 +1,4 @@
-import { UNCHANGED, type Tuple } from '../tuple.ts'
+import { type Tuple, UNCHANGED } from '../tuple.ts'
 
 /** A row's key: its columns' bytes as latin1, and all of them as one text for sets and maps. */
 export interface RowKey {

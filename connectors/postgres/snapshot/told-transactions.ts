@@ -16,15 +16,26 @@ export class ToldTransactions {
 
   /** Is one of the first `before` still under way, as the snapshot (pg_snapshot's text) has it? */
   anyUnseen(snapshot: string, before: number): boolean {
-    const [, xmaxText, list = ''] = snapshot.split(':')
-    const xmax = low32(xmaxText!)
-    const running = new Set(list === '' ? [] : list.split(',').map(low32))
-    for (let i = Math.max(0, this.count - KEPT); i < before; i++) {
-      const xid = this.#xids[i % KEPT]!
-      // Transaction ids go round: one is behind xmax when it is less than half the circle away.
-      if (((xid - xmax) | 0) >= 0 || running.has(xid)) return true
-    }
+    const view = new SnapshotView(snapshot)
+    for (let i = Math.max(0, this.count - KEPT); i < before; i++) if (!view.sees(this.#xids[i % KEPT]!)) return true
     return false
+  }
+}
+
+/** pg_snapshot's text (`xmin:xmax:running,…`), asked for committed transactions. */
+export class SnapshotView {
+  readonly #xmax: number
+  readonly #running: ReadonlySet<number>
+
+  constructor(text: string) {
+    const [, xmax, list = ''] = text.split(':')
+    this.#xmax = low32(xmax!)
+    this.#running = new Set(list === '' ? [] : list.split(',').map(low32))
+  }
+
+  sees(xid: number): boolean {
+    // Transaction ids go round: one is behind xmax when it is less than half the circle away.
+    return ((xid - this.#xmax) | 0) < 0 && !this.#running.has(xid)
   }
 }
 
