@@ -69,20 +69,25 @@ export async function preparePostgres(
   const seeds = Array.from({ length: WRITERS }, () => randomInt(random, 2 ** 31))
   const writers = seeds.map((seed, id) => new Writer(id, server.url(database), new SeededRandom(seed)))
   const checker = new TopicsChecker(server, database, data, PREFIX)
+  const rows = () => writers.reduce((sum, writer) => sum + writer.written, 0)
   let steps = 0
+  // What was written before the slot was there comes with the snapshot.
+  let inSnapshot = 0
   return {
     server,
     database,
     data,
     config,
     get written() {
-      return writers.reduce((sum, writer) => sum + writer.written, 0)
+      return rows() - inSnapshot
     },
     async step() {
       await Promise.all(writers.map(writer => writer.transaction()))
       if (++steps % SNAPSHOT_EVERY === 0) await askForSnapshot(server, database, steps)
     },
-    known() {},
+    known() {
+      inSnapshot = rows()
+    },
     async finish() {
       for (const writer of writers) await writer.mark()
     },
