@@ -49,7 +49,7 @@ export class Background {
         const found = await capturedTables(client, session.filter, { publication })
         const added = found.map(table => table.oid).filter(oid => !known.has(oid))
         if (added.length === 0) return
-        await newTables(added, await tablesSince(client, publication, session.position.since))
+        await newTables(added, await tablesSince(client, publication, session.filter, session.position.since))
         for (const oid of added) known.add(oid)
       })
     }

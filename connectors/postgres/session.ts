@@ -80,8 +80,8 @@ async function begin(
     const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))
     const twoPhase = slot?.twoPhase ?? false
     const streamed =
-      position.lists === lists ? await tablesSince(client, options['publication.name'], position.since) : []
-    const since = await oldestTransaction(client)
+      position.lists === lists ? await tablesSince(client, options['publication.name'], filter, position.since) : []
+    const since = await nextTransaction(client)
     return {
       ...common,
       plan: withoutStreamed(plan, streamed),
@@ -93,7 +93,7 @@ async function begin(
   const first = await firstPlace(connections, client, options, plan, catalog.serverVersion, context)
   const { systemId, timeline } = catalog.server
   // Behind the making of the slot: what was made before it, and after the tables were listed, is not in the stream.
-  const since = await oldestTransaction(client)
+  const since = await nextTransaction(client)
   // No transaction is behind: the first to come may have its commit record at the very place.
   const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: true }
   return { ...common, plan, position: { ...begins, systemId, timeline, since, lists, publication }, ...first }
@@ -115,22 +115,35 @@ function withoutStreamed(plan: SnapshotPlan, streamed: readonly number[]): Snaps
   }
 }
 
-async function oldestTransaction(client: pg.Client): Promise<string> {
-  const { rows } = await client.query<{ xid: string }>('SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid')
+/** Whoever has this number or a later one began after this question. */
+async function nextTransaction(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ xid: string }>('SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xid')
   return rows[0]!.xid
 }
 
 /**
- * Tables that were made by the transaction `since` or later, where the publication tells of every table from its first row
- * on; none otherwise. A table's first system column is written when the table is made, and not again.
+ * Tables that were made by the transaction `since` or later, and of which the publication and the lists let every row
+ * through from the first on; those of which that is not certain are left out. A table's first system column is written when
+ * the table is made, and not again; its row type has the same age until the table gets another name or schema, and rows that
+ * were not in the WAL (of an unlogged table, or one that was rewritten) lie in another file than the first.
  */
-export async function tablesSince(client: pg.Client, publication: string, since: string): Promise<readonly number[]> {
+export async function tablesSince(
+  client: pg.Client,
+  publication: string,
+  filter: TableFilter,
+  since: string,
+): Promise<readonly number[]> {
   const { rows } = await client.query<{ oid: number }>(
-    `SELECT a.attrelid::oid AS oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-     WHERE a.attnum = -1 AND c.relkind IN ('r', 'p') AND NOT pg_is_in_recovery()
-       AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.xmin) >= $2::bigint
-       AND EXISTS (SELECT FROM pg_publication p WHERE p.pubname = $1 AND p.puballtables)`,
-    [publication, since],
+    `SELECT c.oid
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = c.reltype
+     JOIN pg_publication p ON p.pubname = $1 AND p.puballtables
+     WHERE a.attnum = -1 AND c.relkind = 'r' AND NOT pg_is_in_recovery()
+       -- Below 0: of an earlier round of the transaction ids, and frozen.
+       AND age(a.xmin) >= 0 AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.xmin) >= $2::bigint
+       AND ($3 OR (t.xmin = a.xmin AND t.cmin = a.cmin)) AND pg_relation_filenode(c.oid) = c.oid
+       -- A partition that was detached since was told of by the name of its root.
+       AND (NOT p.pubviaroot OR c.xmin = a.xmin)`,
+    [publication, since, filter.capturesAll],
   )
   return rows.map(row => row.oid)
 }

@@ -32,6 +32,11 @@ export class TableFilter {
     return this.#schemas.passes(schema) && this.#tables.passes(`${schema}.${table}`)
   }
 
+  /** Whatever a table's name is. */
+  get capturesAll(): boolean {
+    return this.#schemas.isEmpty && this.#tables.isEmpty
+  }
+
   /** Which expression of table.include.list it matches first: snapshots read tables in that order, as Debezium's. */
   place(schema: string, table: string): number {
     return this.#tables.place(`${schema}.${table}`)
@@ -45,6 +50,10 @@ class NameFilter {
   constructor(lists: TableLists, include: keyof TableLists, exclude: keyof TableLists) {
     this.#include = lists[include].map(text => pattern(text, include))
     this.#exclude = lists[exclude].map(text => pattern(text, exclude))
+  }
+
+  get isEmpty(): boolean {
+    return this.#include.length === 0 && this.#exclude.length === 0
   }
 
   get includesSome(): boolean {
