@@ -20,5 +20,5 @@ export { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } 
 export type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 export { openLiveSnapshots } from './live-snapshots.ts'
 export { planSnapshots, type SnapshotPlan } from './plan.ts'
-export { readProgress, type TableProgress } from './progress.ts'
+export { readProgress, staleProgress, type TableProgress } from './progress.ts'
 export { type RowHandler, type SnapshotMark, type SnapshotSource, type SnapshotTable, snapshotTable } from './rows.ts'

@@ -37,6 +37,18 @@ export async function leavesOf(client: pg.Client, oid: number): Promise<Leaf[]> 
   }))
 }
 
+/** Open transactions that may have changed rows of these tables, by a name that is theirs alone; prepared ones too. */
+export async function writersOf(client: pg.Client, oids: readonly number[]): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT DISTINCT virtualtransaction || COALESCE(' of pid ' || pid, ' (prepared)') AS name FROM pg_locks
+     WHERE locktype = 'relation' AND relation = ANY ($1::oid[]) AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`,
+    [oids],
+  )
+  return rows.map(row => row.name)
+}
+
 /** How many places hold about so many rows, and at most so many bytes: whole blocks. */
 export function spanOf(leaf: Leaf, rows: number, bytes: number): Place {
   const blocks = Math.max(1, leaf.end / PLACES_PER_BLOCK)

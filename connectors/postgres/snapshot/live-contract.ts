@@ -65,5 +65,7 @@ export interface LiveSnapshots {
    * stream (`streamed`), which are written down as read.
    */
   add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void
+  /** Tables that are captured no more: they are not read on, and nothing of them is written down. */
+  forget(tables: readonly TableInfo[]): void
   close(): Promise<void>
 }

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
-import { type Clock, KtsError } from '../../../runtime/api/index.ts'
+import { type Clock, KtsError, type Logger, sleep } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import { serverError } from '../server-error.ts'
 import type { TableInfo } from '../table-info.ts'
 import { Chunk } from './chunk.ts'
-import { beginPart, copyPart, type Leaf, leavesOf, quoteIdentifier, spanOf } from './leaves.ts'
+import { beginPart, copyPart, type Leaf, leavesOf, quoteIdentifier, spanOf, writersOf } from './leaves.ts'
 import type { LiveTable } from './live-table.ts'
 import type { Place } from './place.ts'
 import { snapshotTable } from './rows.ts'
@@ -18,6 +18,7 @@ export interface LiveReaderParts {
   readonly generatedColumns: boolean
   readonly chunkRows: number
   readonly clock: Clock
+  readonly log: Logger
 }
 
 /** What was read, and how far the table is once it is told. */
@@ -36,6 +37,8 @@ export type ReadOutcome = 'given' | 'nothing' | 'again' | 'rewritten' | 'gone'
 /** Takes what was read, before the stream can bring the high watermark; false when it is of no use. */
 export type Give = (reading: Reading) => boolean
 
+/** How often it is looked whether transactions are over. */
+const WRITERS_MS = 100
 /** Table bytes of a chunk, about; and what is in memory at most, but for a single row. */
 const CHUNK_BYTES = 4 << 20
 const CHUNK_BYTES_MAX = 8 << 20
@@ -45,6 +48,8 @@ const KEYS_WAITING = 5000
 /** Reads the next rows of a table beside the stream, behind a low watermark. One connection. */
 export class LiveReader {
   readonly #parts: LiveReaderParts
+  /** Transactions that are to end before a table is begun. */
+  readonly #writers = new WeakMap<LiveTable, readonly string[]>()
   #client: pg.Client | undefined
 
   constructor(parts: LiveReaderParts) {
@@ -104,7 +109,9 @@ export class LiveReader {
     const { info } = table.table
     const { filter, leaf: inHand, filenode } = table.progress
     if (filter !== undefined) await this.checkFilter(info, filter)
-    const leaves = (await leavesOf(client, info.oid)).filter(leaf => leaf.oid >= inHand)
+    const all = await leavesOf(client, info.oid)
+    const leaves = all.filter(leaf => leaf.oid >= inHand)
+    if (inHand === 0 && (await this.#awaits(client, table, all))) return 'again'
     const [first] = leaves
     if (first?.oid === inHand) {
       if (first.filenode !== filenode) return 'rewritten'
@@ -113,6 +120,25 @@ export class LiveReader {
     table.leaves = leaves
     this.#choose(table)
     return undefined
+  }
+
+  /**
+   * A transaction that wrote to the table before it was published, and ends after it was read, is in neither: the server
+   * tells what it does from then on alone. So nothing is read before those are over that are under way now.
+   */
+  async #awaits(client: pg.Client, table: LiveTable, leaves: readonly Leaf[]): Promise<boolean> {
+    const { clock, log } = this.#parts
+    const writers = await writersOf(client, [table.progress.of, ...leaves.map(leaf => leaf.oid)])
+    const awaited = this.#writers.get(table)
+    if (awaited === undefined && writers.length > 0)
+      log.info(
+        { table: table.name },
+        `is read once the transactions are over that write to it now: ${writers.join(', ')}`,
+      )
+    const left = awaited === undefined ? writers : writers.filter(writer => awaited.includes(writer))
+    this.#writers.set(table, left)
+    if (left.length > 0) await sleep(clock, WRITERS_MS)
+    return left.length > 0
   }
 
   #choose(table: LiveTable): void {

@@ -112,14 +112,14 @@ class Live implements LiveSnapshots {
       return
     }
     const { table, reading, lowAt } = under
+    // No DDL or TRUNCATE lies between the reading and this: its transaction holds the lock until here.
     if (mark.kind !== 'high' || reading === undefined) return
     const isUnseen = lowAt === undefined || this.#told.anyUnseen(reading.chunk.snapshot, lowAt)
-    if (!table.spoiled && !isUnseen && this.#tables.has(table)) {
+    if (!isUnseen && this.#tables.has(table)) {
       this.#due(under)
       return
     }
-    if (table.spoiled) this.#parts.count('snapshot chunks read again: truncated')
-    else if (isUnseen) this.#parts.count('snapshot chunks read again: commit not visible yet')
+    if (isUnseen) this.#parts.count('snapshot chunks read again')
     table.closeWindow()
     under.settle()
   }
@@ -220,8 +220,14 @@ class Live implements LiveSnapshots {
 
   #follow(id: string, request: SnapshotSignal): string {
     const answer = this.#tables.follow(id, request)
+    this.#drop()
+    this.#work()
+    return answer
+  }
+
+  /** What was read of a table that is not wanted any more is dropped, unless it is half told. */
+  #drop(): void {
     const under = this.#under
-    // What was read of a table that is not wanted any more is dropped, unless it is half told.
     if (under !== undefined && under.told === 0 && !this.#tables.has(under.table)) {
       under.due = false
       under.table.closeWindow()
@@ -229,8 +235,12 @@ class Live implements LiveSnapshots {
     }
     const blocking = this.#blocking
     if (blocking !== undefined && !this.#tables.has(blocking.table)) blocking.giveUp()
+  }
+
+  forget(tables: readonly TableInfo[]): void {
+    for (const { oid } of tables) this.#tables.forget(oid)
+    this.#drop()
     this.#work()
-    return answer
   }
 
   add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
@@ -283,7 +293,7 @@ class Live implements LiveSnapshots {
     else table.closeWindow()
     this.#under = undefined
     if (outcome === 'nothing') this.#tables.finish(table)
-    else if (outcome === 'gone') this.#tables.giveUp(table)
+    else if (outcome === 'gone') this.#tables.forget(table.progress.of)
     else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
   }
 
@@ -307,7 +317,7 @@ class Live implements LiveSnapshots {
     try {
       const outcome = await blocking.run()
       if (outcome === 'finished') this.#tables.finish(table)
-      else if (outcome === 'gone') this.#tables.giveUp(table)
+      else if (outcome === 'gone') this.#tables.forget(table.progress.of)
     } finally {
       this.#blocking = undefined
       await blocking.close()

@@ -34,8 +34,6 @@ export class LiveTable {
   changedState = true
   /** Keys that changed since the low watermark of the reading that is under way; undefined outside of one. */
   #window: Set<string> | undefined
-  /** What is read cannot be told beside the changes: it is read again. */
-  spoiled = false
   /** More is owed than can be kept: nothing is known of it any more. */
   overflowed = false
   /** Every row was told, or is owed. From here on a value that does not come with a change was told before it. */
@@ -109,7 +107,6 @@ export class LiveTable {
 
   openWindow(): void {
     this.#window = new Set()
-    this.spoiled = false
   }
 
   closeWindow(): void {
@@ -120,11 +117,8 @@ export class LiveTable {
     this.lastChange = commitLsn
     if (!this.begun || this.key === undefined) return
     const columns = this.#columnsIn(relation)
-    if (columns === undefined) {
-      // The key is another one now: nothing can be told apart by the one of the reading.
-      this.spoiled = true
-      return
-    }
+    // Of a definition that was before: the reading is of a later one, and so are all changes behind its low watermark.
+    if (columns === undefined) return
     const keys = [
       ...(old === undefined ? [] : [keyOf(old.tuple, columns, undefined)]),
       ...(row === undefined ? [] : [keyOf(row, columns, old?.tuple)]),
@@ -158,7 +152,6 @@ export class LiveTable {
 
   truncated(commitLsn: Lsn): void {
     this.lastChange = commitLsn
-    this.spoiled = true
     if (this.#owed.size > 0) this.changedState = true
     this.#forget()
   }

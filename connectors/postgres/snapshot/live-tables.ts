@@ -105,7 +105,16 @@ export class LiveTables {
     this.#parts.log.info({ table: table.name, rows: table.progress.rows }, 'snapshot beside the stream is finished')
   }
 
-  /** It is gone, or cannot be read as was asked for: not tried again. */
+  /** It is captured no more: its checkpoint goes. */
+  forget(oid: number): void {
+    const table = this.#byOid.get(oid)
+    if (table === undefined) return
+    this.#remove(table)
+    const { partition } = progressCheckpoint(this.#parts.server, table.progress)
+    this.#waiting.push({ partition, position: null })
+  }
+
+  /** It cannot be read as was asked for: not tried again. */
   giveUp(table: LiveTable): boolean {
     if (!this.#remove(table)) return false
     this.#finished({ ...table.state(), done: true, owed: [] })

@@ -56,6 +56,22 @@ export function readProgress(server: string, checkpoints: readonly SourceCheckpo
   })
 }
 
+/**
+ * Checkpoints of tables other than these, to be forgotten: what changed in them while they were not captured was not told,
+ * so they are read anew should they come back.
+ */
+export function staleProgress(
+  server: string,
+  checkpoints: readonly SourceCheckpoint[],
+  captured: readonly TableInfo[],
+): SourceCheckpoint[] {
+  const oids = new Set(captured.map(table => table.oid))
+  return checkpoints.filter(checkpoint => {
+    const [progress] = readProgress(server, [checkpoint])
+    return progress !== undefined && !oids.has(progress.of)
+  })
+}
+
 function read(partition: JsonObject, position: JsonObject): TableProgress {
   const { owed, filter } = position
   return {

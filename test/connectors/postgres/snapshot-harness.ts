@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { Catalog } from '../../../connectors/postgres/catalog.ts'
 import type {
   ChangeHandler,
@@ -9,7 +9,7 @@ import type {
   LogicalMessage,
   OldRow,
 } from '../../../connectors/postgres/changes.ts'
-import { formatLsn, type Lsn, parseLsn } from '../../../connectors/postgres/lsn.ts'
+import { type Lsn, parseLsn } from '../../../connectors/postgres/lsn.ts'
 import type { Relation } from '../../../connectors/postgres/relation.ts'
 import { ReplicationStream } from '../../../connectors/postgres/replication-stream.ts'
 import {
@@ -26,27 +26,17 @@ import { SNAPSHOT_OPTIONS, type SnapshotOptions } from '../../../connectors/post
 import type { TableInfo } from '../../../connectors/postgres/table-info.ts'
 import { NULL, type Tuple, UNCHANGED } from '../../../connectors/postgres/tuple.ts'
 import {
+  type Logger,
   nodeFiles,
-  type SourceCheckpoint,
   SeededRandom,
+  type SourceCheckpoint,
   silentLogger,
   stringifyJson,
   systemClock,
   type TaskSignal,
 } from '../../../runtime/api/index.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
-
-/** A value as its text (or its bytes as hex); null; undefined where it was not sent. */
-export type Row = Readonly<Record<string, string | null | undefined>>
-
-export interface Told {
-  readonly table: string
-  readonly op: 'c' | 'u' | 'd' | 'r' | 't'
-  readonly mark: string
-  readonly row: Row
-  readonly old: Row | undefined
-  readonly commit: Lsn
-}
+import { connectTo, type Row, realRows, type Told } from './snapshot-told.ts'
 
 export interface TaskOptions {
   readonly server: PostgresServer
@@ -57,19 +47,14 @@ export interface TaskOptions {
   readonly seed?: number
   /** Events that a batch takes. */
   readonly batch?: number
+  readonly log?: Logger
+  /** Is waited for in front of each statement of those who read beside the stream. */
+  readonly between?: () => Promise<void>
 }
+
+export { connectTo }
 
 const SERVER = 'test'
-
-export async function connectTo(server: PostgresServer, database: string, replication = false): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString: server.url(database),
-    ...(replication ? { replication: 'database' } : { options: '-c TimeZone=UTC -c extra_float_digits=1' }),
-  } as pg.ClientConfig)
-  client.on('error', () => undefined)
-  await client.connect()
-  return client
-}
 
 /** A connector's task in little: snapshot, stream, live snapshots, and a log that is committed batch by batch. */
 export class TestTask implements ChangeHandler {
@@ -90,6 +75,7 @@ export class TestTask implements ChangeHandler {
   initial: InitialSnapshot | undefined
   #stream: ReplicationStream | undefined
   #catalogClient: pg.Client | undefined
+  #catalog: Catalog | undefined
   #infos: TableInfo[] = []
   readonly #clients: pg.Client[] = []
 
@@ -124,6 +110,7 @@ export class TestTask implements ChangeHandler {
     const { tables } = this.#options
     this.#catalogClient = await this.#connect()
     const catalog = await Catalog.open(this.#catalogClient)
+    this.#catalog = catalog
     const { rows } = await this.#catalogClient.query<{ oid: string }>(
       `SELECT oid::int8::text AS oid FROM unnest($1::regclass[]) AS t(oid) ORDER BY oid::regclass::text COLLATE "C"`,
       [tables],
@@ -141,7 +128,7 @@ export class TestTask implements ChangeHandler {
       generatedColumns: false,
       clock: systemClock,
       random: new SeededRandom(this.#options.seed ?? 1),
-      log: silentLogger,
+      log: this.#options.log ?? silentLogger,
       report: () => undefined,
       connect: () => this.#connect(),
     }
@@ -158,6 +145,7 @@ export class TestTask implements ChangeHandler {
     } else this.#at = { ...this.position! }
     this.live = await openLiveSnapshots({
       ...shared,
+      connect: async () => interrupted(await this.#connect(), this.#options.between),
       checkpoints,
       plan: { live: plan.live, skipped: plan.skipped },
       tables: () => this.#infos,
@@ -220,6 +208,46 @@ export class TestTask implements ChangeHandler {
 
   signal(signal: TaskSignal): Promise<string> {
     return this.live!.signal(signal)
+  }
+
+  /** A request, followed once it is durable; rejects as the connector would. */
+  async ask(type: string, data: TaskSignal['data'] = {}): Promise<string> {
+    let answer: string | undefined
+    let failure: { error: unknown } | undefined
+    this.signal({ id: type, type, data }).then(
+      text => {
+        answer = text
+      },
+      error => {
+        failure = { error }
+      },
+    )
+    while (answer === undefined && failure === undefined) await this.poll()
+    if (failure !== undefined) throw failure.error
+    return answer!
+  }
+
+  /** A table that has been made since, as the connector finds it. */
+  async found(table: string): Promise<void> {
+    const { rows } = await this.#catalogClient!.query('SELECT $1::regclass::oid::int8::text AS oid', [table])
+    const info = (await this.#catalog!.table(Number(rows[0].oid)))!
+    this.#infos = [...this.#infos, info]
+    this.live!.add([info], [])
+  }
+
+  async pollUntil(condition: () => boolean): Promise<void> {
+    while (!condition()) await this.poll()
+  }
+
+  /** Rows that were read, of one table. */
+  reads(table: string): Told[] {
+    return this.committedLog.filter(t => t.op === 'r' && t.table === `public.${table}`)
+  }
+
+  /** Nothing of the tables is left to be read. */
+  get finished(): boolean {
+    const states = [...this.checkpoints.values()].filter(({ partition }) => partition.table !== undefined)
+    return states.every(({ partition, position }) => partition.snapshot === undefined && position!.done === true)
   }
 
   rows(table: string): Promise<string[]> {
@@ -350,45 +378,14 @@ function rowOf(relation: Relation, row: Tuple): Row {
   )
 }
 
-/** Every row as JSON, from the last that was told of each key; a value that was not sent keeps the earlier one. */
-export function rebuild(told: readonly Told[], table: string, key: readonly string[]): string[] {
-  const rows = new Map<string, Row>()
-  const keyOf = (row: Row) => JSON.stringify(key.map(name => row[name]))
-  for (const event of told) {
-    if (event.table !== table) continue
-    if (event.op === 't') rows.clear()
-    else if (event.op === 'd') rows.delete(keyOf(event.old!))
-    else {
-      const before = rows.get(
-        keyOf(event.old === undefined || !key.every(name => name in event.old!) ? event.row : event.old),
-      )
-      const row = Object.fromEntries(
-        Object.entries(event.row).map(([name, value]) => [
-          name,
-          value === undefined ? (before?.[name] ?? '(never told)') : value,
-        ]),
-      )
-      if (event.old !== undefined) rows.delete(keyOf(event.old))
-      rows.set(keyOf(row), row)
-    }
+function interrupted(client: pg.Client, between: (() => Promise<void>) | undefined): pg.Client {
+  if (between === undefined) return client
+  const query = client.query.bind(client) as (...query: unknown[]) => Promise<pg.QueryResult>
+  const interruptedQuery = async (...parts: unknown[]) => {
+    await between()
+    return query(...parts)
   }
-  return [...rows.values()].map(row => JSON.stringify(row)).sort()
+  const any = client as { query: unknown }
+  any.query = (...parts: unknown[]) => (typeof parts[0] === 'string' ? interruptedQuery(...parts) : query(...parts))
+  return client
 }
-
-/** The table itself, in the same form. */
-export async function realRows(server: PostgresServer, database: string, table: string): Promise<string[]> {
-  const client = await connectTo(server, database)
-  const columns = await client.query(
-    `SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum`,
-    [table],
-  )
-  const names = columns.rows.map(row => row.attname as string)
-  const list = names.map(name => `"${name.replaceAll('"', '""')}"::text`).join()
-  const { rows } = await client.query({ text: `SELECT ${list} FROM ${table}`, rowMode: 'array' })
-  await client.end()
-  return (rows as (string | null)[][])
-    .map(row => JSON.stringify(Object.fromEntries(row.map((value, i) => [names[i], value]))))
-    .sort()
-}
-
-export { formatLsn }

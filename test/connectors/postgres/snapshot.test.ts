@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import { connectTo, realRows, rebuild, type TaskOptions, TestTask } from './snapshot-harness.ts'
+import { type TaskOptions, TestTask } from './snapshot-harness.ts'
+import { connectTo, realRows, rebuild } from './snapshot-told.ts'
 
 const SCHEMA = `
 CREATE TABLE a_one (id int PRIMARY KEY, t text);
