@@ -7,25 +7,32 @@ import { Periodic, ServiceConnection } from './service-connection.ts'
 import { type Session, tablesSince } from './session.ts'
 import { checkPublication } from './slot-check.ts'
 import { SlotMonitor } from './slot-health.ts'
+import type { TableInfo } from './table-info.ts'
 
 /** How often new tables are looked for. */
 const TABLES_EVERY_MS = 5000
+
+/** Hears which tables are captured now. */
+export interface CapturedTables {
+  /** Those that were last known. */
+  readonly tables: () => readonly TableInfo[]
+  /** Of those that were not there before, some were made so late that all of their rows are in the stream. */
+  added(oids: readonly number[], streamed: readonly number[]): Promise<void>
+  left(oids: readonly number[]): void
+  /** The publication is not the one that the stream was begun with. */
+  lost(error: unknown): void
+}
 
 /** What goes on beside the stream: heartbeats, an eye on the slot, and tables that are new. */
 export class Background {
   readonly #connection: ServiceConnection
   readonly #parts: readonly { close(): Promise<void> }[]
 
-  /**
-   * `newTables` hears of captured tables that were not there before, and which of them were made so late that all of their
-   * rows are in the stream. `lost` hears that the publication is not the one that the stream was begun with.
-   */
   constructor(
     session: Session,
     options: PostgresOptions,
     context: TaskContext,
-    newTables: (oids: readonly number[], streamed: readonly number[]) => Promise<void>,
-    lost: (error: unknown) => void,
+    { tables, added, left, lost }: CapturedTables,
   ) {
     const { clock, log, report } = context
     const connection = new ServiceConnection(session.connections, clock)
@@ -34,7 +41,6 @@ export class Background {
     const everyMs = message ? options['slot.heartbeat.interval.ms'] : options['heartbeat.interval.ms']
     const query = options['heartbeat.action.query']
     const { serverVersion } = session.catalog
-    const known = new Set(session.tables.map(table => table.oid))
     const look = async () => {
       const publication = options['publication.name']
       await connection.use(async client => {
@@ -46,11 +52,12 @@ export class Background {
           return
         }
         await ensurePublication(client, options, session.filter, log)
-        const found = await capturedTables(client, session.filter, { publication })
-        const added = found.map(table => table.oid).filter(oid => !known.has(oid))
-        if (added.length === 0) return
-        await newTables(added, await tablesSince(client, publication, session.filter, session.position.since))
-        for (const oid of added) known.add(oid)
+        const found = (await capturedTables(client, session.filter, { publication })).map(table => table.oid)
+        const known = tables().map(table => table.oid)
+        left(known.filter(oid => !found.includes(oid)))
+        const unknown = found.filter(oid => !known.includes(oid))
+        if (unknown.length === 0) return
+        await added(unknown, await tablesSince(client, publication, session.filter, session.position.since))
       })
     }
     this.#parts = [

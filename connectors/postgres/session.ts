@@ -8,7 +8,7 @@ import { positionOf, type StreamPosition } from './position.ts'
 import { ensurePublication, publicationState } from './publication.ts'
 import { createSlot, dropSlot, type SlotWait, slotState, waitForSlot } from './slot.ts'
 import { checkPublication, checkSlot } from './slot-check.ts'
-import { planSnapshots, type SnapshotPlan } from './snapshot/index.ts'
+import { planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
 import { TableFilter } from './table-filter.ts'
 import type { TableInfo } from './table-info.ts'
 import { timelineHistory } from './timeline.ts'
@@ -24,6 +24,10 @@ export interface Session {
   /** Where the stream begins, or goes on. */
   readonly position: StreamPosition
   readonly plan: SnapshotPlan
+  /** Those of tables that are captured still, and of the stream. */
+  readonly checkpoints: readonly SourceCheckpoint[]
+  /** Those of others, and all of an earlier place in the stream that was lost: their tables count as never read. */
+  readonly stale: readonly SourceCheckpoint[]
   /** The slot decodes prepared transactions. */
   readonly twoPhase: boolean
   /** Stored generated columns are in the stream (publish_generated_columns, PostgreSQL 18). */
@@ -73,8 +77,10 @@ async function begin(
   const publication = (await publicationState(client, options['publication.name']))?.oid
   const tables = await catalog.tables(filter, { publication: options['publication.name'] })
   const plan = planSnapshots({ options, server, checkpoints, tables, resumes: position !== undefined })
+  const stale = plan.stream ? staleProgress(server, checkpoints, position === undefined ? [] : tables) : []
+  const known = checkpoints.filter(checkpoint => !stale.includes(checkpoint))
   const generatedColumns = await sendsGeneratedColumns(client, options['publication.name'])
-  const common = { connections, client, catalog, filter, tables, generatedColumns }
+  const common = { connections, client, catalog, filter, tables, generatedColumns, checkpoints: known, stale }
   const lists = listsOf(options)
   if (position !== undefined) {
     const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))

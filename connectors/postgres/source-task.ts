@@ -18,7 +18,7 @@ import type { PostgresOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 import { dropSlot, dropSlotSql } from './slot.ts'
 import { slotHealth, stoppedMessage } from './slot-health.ts'
-import { snapshotTable } from './snapshot/index.ts'
+import { snapshotTable, staleProgress } from './snapshot/index.ts'
 import { StreamPhase } from './stream-phase.ts'
 import type { TableInfo } from './table-info.ts'
 import { columnCodec } from './types/index.ts'
@@ -29,7 +29,6 @@ export class PostgresSourceTask implements SourceTask {
   readonly #session: Session
   readonly #options: PostgresOptions
   readonly #context: TaskContext
-  readonly #checkpoints: readonly SourceCheckpoint[]
   readonly #events: Events
   readonly #batch = new EventBatch()
   readonly #binary: boolean
@@ -37,6 +36,8 @@ export class PostgresSourceTask implements SourceTask {
   #tables: readonly TableInfo[]
   /** Tables that came while the initial snapshot was read. */
   readonly #late: { readonly unread: TableInfo[]; readonly streamed: TableInfo[] } = { unread: [], streamed: [] }
+  /** Progress of tables that are captured no more, to be taken back with the next checkpoint. */
+  #forgotten: SourceCheckpoint[]
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
@@ -51,7 +52,7 @@ export class PostgresSourceTask implements SourceTask {
   ): Promise<PostgresSourceTask> {
     const session = await openSession(options, checkpoints, context)
     try {
-      const task = new PostgresSourceTask(session, options, checkpoints, context)
+      const task = new PostgresSourceTask(session, options, context)
       await task.#begin()
       return task
     } catch (error) {
@@ -61,18 +62,13 @@ export class PostgresSourceTask implements SourceTask {
     }
   }
 
-  private constructor(
-    session: Session,
-    options: PostgresOptions,
-    checkpoints: readonly SourceCheckpoint[],
-    context: TaskContext,
-  ) {
+  private constructor(session: Session, options: PostgresOptions, context: TaskContext) {
     const { catalog } = session
     const { clock, log, random, task } = context
     this.#session = session
     this.#options = options
     this.#context = context
-    this.#checkpoints = checkpoints
+    this.#forgotten = session.stale.map(({ partition }) => ({ partition, position: null }))
     this.#tables = session.tables
     this.#events = new Events({
       options,
@@ -98,25 +94,33 @@ export class PostgresSourceTask implements SourceTask {
       const parts = { events: this.#events, batch: this.#batch, binary: this.#binary }
       this.#initial = await InitialPhase.open(this.#session, exported, this.#options, parts, this.#context)
     }
-    this.#background = new Background(
-      this.#session,
-      this.#options,
-      this.#context,
-      (added, streamed) => this.#added(added, streamed),
-      error => {
+    this.#background = new Background(this.#session, this.#options, this.#context, {
+      tables: () => this.#tables,
+      added: (oids, streamed) => this.#added(oids, streamed),
+      left: oids => this.#left(oids),
+      lost: error => {
         this.#lost = error
       },
-    )
+    })
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
     if (this.#released !== undefined) throw await this.#afterRelease()
     if (this.#lost !== undefined) throw this.#reaction(this.#lost)
-    const batch = await this.#poll(signal).catch(error => {
+    const polled = await this.#poll(signal).catch(error => {
       throw this.#reaction(error)
     })
+    const batch = this.#withForgotten(polled)
     if (typeof batch !== 'string') this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
     return batch
+  }
+
+  /** In front, since a table of the same name may have come instead. */
+  #withForgotten(batch: SourceBatch | 'idle' | 'finished'): SourceBatch | 'idle' | 'finished' {
+    if (typeof batch === 'string' || batch.checkpoints.length === 0 || this.#forgotten.length === 0) return batch
+    const checkpoints = [...this.#forgotten, ...batch.checkpoints]
+    this.#forgotten = []
+    return { ...batch, checkpoints }
   }
 
   async #poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
@@ -151,12 +155,13 @@ export class PostgresSourceTask implements SourceTask {
         session: this.#session,
         plan: { live: [...plan.live, ...rewritten], skipped: plan.skipped },
         options: this.#options,
-        checkpoints: this.#checkpoints,
+        checkpoints: this.#session.checkpoints,
         events: this.#events,
         batch: this.#batch,
         discarded: new EventBatch(),
         binary: this.#binary,
         context: this.#context,
+        left: oid => this.#left([oid]),
       },
       () => this.#tables,
     )
@@ -237,6 +242,20 @@ export class PostgresSourceTask implements SourceTask {
     } catch (error) {
       log.debug({ slot }, `what slot ${slot} holds could not be asked: ${errorMessage(error)}`)
     }
+  }
+
+  /** Changes of these are no longer told: should they come back, they are new. */
+  #left(oids: readonly number[]): void {
+    const left = this.#tables.filter(table => oids.includes(table.oid))
+    if (left.length === 0) return
+    const names = left.map(({ schema, table }) => `${schema}.${table}`)
+    this.#context.log.info({ tables: names }, 'tables are no longer among the captured ones')
+    this.#tables = this.#tables.filter(table => !left.includes(table))
+    const server = this.#options['topic.prefix']
+    const before = staleProgress(server, this.#session.checkpoints, this.#tables).map(({ partition }) => partition)
+    const now = left.map(({ schema, table }) => ({ server, schema, table }))
+    this.#forgotten.push(...[...before, ...now].map(partition => ({ partition, position: null })))
+    this.#stream?.forget(left)
   }
 
   async #added(oids: readonly number[], streamedOids: readonly number[]): Promise<void> {

@@ -32,6 +32,8 @@ export interface StreamParts {
   readonly discarded: EventBatch
   readonly binary: boolean
   readonly context: TaskContext
+  /** A change came of a table that has another name now, or had one then: it is not told. */
+  readonly left: (oid: number) => void
 }
 
 /** Follows the stream, and reads tables beside it where a snapshot is asked for. */
@@ -65,7 +67,11 @@ export class StreamPhase {
     this.#server = options['topic.prefix']
     this.#rows = new SnapshotRows(events, batch)
     const { position } = session
-    const tableOf = (relation: Relation) => capturedTable(session, relation)
+    const tableOf = async (relation: Relation) => {
+      const table = await capturedTable(session, relation)
+      if (table === undefined) parts.left(relation.oid)
+      return table
+    }
     this.#capture = new Capture({ events, batch, discarded, tableOf, live: open.live, binary, position })
     this.#given = position
     this.#givenAt = context.clock.monotonic()
@@ -154,6 +160,11 @@ export class StreamPhase {
   /** As LiveSnapshots.add. */
   add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
     this.#live.add(tables, streamed)
+  }
+
+  /** As LiveSnapshots.forget. */
+  forget(tables: readonly TableInfo[]): void {
+    this.#live.forget(tables)
   }
 
   /** Ends the connection, which tells the server for the last time how far we are. */

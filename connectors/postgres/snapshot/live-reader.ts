@@ -107,11 +107,11 @@ export class LiveReader {
 
   async #begin(client: pg.Client, table: LiveTable): Promise<ReadOutcome | undefined> {
     const { info } = table.table
-    const { filter, leaf: inHand, filenode } = table.progress
+    const { adHoc, filter, leaf: inHand, filenode } = table.progress
     if (filter !== undefined) await this.checkFilter(info, filter)
     const all = await leavesOf(client, info.oid)
     const leaves = all.filter(leaf => leaf.oid >= inHand)
-    if (inHand === 0 && (await this.#awaits(client, table, all))) return 'again'
+    if (inHand === 0 && !adHoc && (await this.#awaits(client, table, all))) return 'again'
     const [first] = leaves
     if (first?.oid === inHand) {
       if (first.filenode !== filenode) return 'rewritten'

@@ -1,0 +1,141 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import { Connector } from './exactness-harness.ts'
+
+describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', version => {
+  let server: PostgresServer
+  let connector: Connector
+  const make = async (schema: string, settings: Record<string, unknown> = {}) => {
+    connector = await Connector.make(server, schema, settings)
+    return connector
+  }
+  beforeAll(async () => {
+    server = await sharedPostgres(version)
+  }, 120_000)
+  afterEach(() => connector.close())
+
+  it('every table is read again when the place was lost, also when that is cut short', async () => {
+    const c = await make(
+      `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'old' FROM generate_series(1, 10) i;
+       CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT i, 'old' FROM generate_series(1, 10) i`,
+      { 'snapshot.mode': 'when_needed', 'snapshot.max.threads': 1 },
+    )
+    await c.open()
+    await c.caughtUp(['a', 'b'])
+    await c.kill()
+    await c.sql(`SELECT pg_drop_replication_slot('${c.slot}')`)
+    await c.sql(`UPDATE a SET v = 'new'; UPDATE b SET v = 'new'`)
+    await c.open()
+    for (let i = 0; i < 50; i++) {
+      await c.poll()
+      if (c.commit() && c.committed.some(e => e.table === 'a' && e.after?.v === 'new')) break
+    }
+    await c.restart()
+    await c.caughtUp(['a', 'b'])
+    expect(c.rebuilt('a')).toEqual(await c.real('a'))
+    expect(c.rebuilt('b')).toEqual(await c.real('b'))
+  })
+
+  it('a table that was filled under a name outside of the lists is read when it gets one inside', async () => {
+    const c = await make(`CREATE TABLE orders (id int PRIMARY KEY, v text); INSERT INTO orders VALUES (1, 'old')`, {
+      'table.include.list': ['public\\.orders'],
+      'publication.autocreate.mode': 'all_tables',
+    })
+    await c.open()
+    await c.caughtUp(['orders'])
+    await c.sql(`CREATE TABLE orders_new (id int PRIMARY KEY, v text)`)
+    await c.sql(`INSERT INTO orders_new SELECT i, 'new' FROM generate_series(1, 5) i`)
+    await c.sql(`BEGIN; DROP TABLE orders; ALTER TABLE orders_new RENAME TO orders; COMMIT`)
+    await c.restart()
+    await c.caughtUp(['orders'])
+    while (c.rebuilt('orders').length < 5) {
+      await c.poll()
+      c.commit()
+    }
+    expect(c.rebuilt('orders')).toEqual(await c.real('orders'))
+  })
+
+  it.each([
+    [
+      'made, filled and named so in one transaction',
+      'BEGIN; CREATE TABLE tmp (id int PRIMARY KEY, v text); INSERT INTO tmp VALUES (1); ALTER TABLE tmp RENAME TO late; COMMIT',
+    ],
+    [
+      'was unlogged when it was filled',
+      'CREATE UNLOGGED TABLE late (id int PRIMARY KEY, v text); INSERT INTO late VALUES (1); ALTER TABLE late SET LOGGED',
+    ],
+    [
+      'was filled in another schema',
+      'CREATE SCHEMA s; CREATE TABLE s.late (id int PRIMARY KEY, v text); INSERT INTO s.late VALUES (1); ALTER TABLE s.late SET SCHEMA public',
+    ],
+  ])('a new table that %s is read', async (_, script) => {
+    const c = await make(`CREATE TABLE early (id int PRIMARY KEY)`, {
+      'table.include.list': ['public\\.early', 'public\\.late'],
+      'publication.autocreate.mode': 'all_tables',
+    })
+    await c.open()
+    await c.caughtUp(['early'])
+    await server.run(script, c.database)
+    await c.restart()
+    await c.caughtUp(['late'])
+    expect(c.rebuilt('late')).toEqual(await c.real('late'))
+  })
+
+  it('a new table whose rows all came in the stream is not read', async () => {
+    const c = await make(`CREATE TABLE early (id int PRIMARY KEY)`, {
+      'table.include.list': ['public\\..*'],
+      'publication.autocreate.mode': 'all_tables',
+    })
+    await c.open()
+    await c.caughtUp(['early'])
+    await c.sql(`CREATE TABLE late (id int PRIMARY KEY, v text)`)
+    await c.sql(`INSERT INTO late VALUES (1, 'x')`)
+    await c.restart()
+    await c.caughtUp(['late'])
+    expect(c.events('late').map(e => e.op)).toEqual(['c'])
+  })
+
+  it('a table that was left out for a while is read when it comes back', async () => {
+    const c = await make(
+      `CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b VALUES (1, 'old')`,
+      { 'publication.autocreate.mode': 'all_tables' },
+    )
+    await c.open()
+    await c.caughtUp(['a', 'b'])
+    await c.kill()
+    c.settings = { ...c.settings, 'table.exclude.list': ['public\\.b'] }
+    await c.open()
+    await c.sql(`UPDATE b SET v = 'new'; INSERT INTO b VALUES (2, 'new')`)
+    await c.caughtUp()
+    await c.kill()
+    c.settings = { ...c.settings, 'table.exclude.list': [] }
+    await c.open()
+    await c.caughtUp(['b'])
+    expect(c.rebuilt('b')).toEqual(await c.real('b'))
+  })
+
+  it('a row that a transaction wrote before its table was published, and committed after it was read, is told', async () => {
+    const c = await make(`CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, v text)`, {
+      'table.include.list': ['public\\.a'],
+      'publication.autocreate.mode': 'filtered',
+    })
+    await c.open()
+    await c.caughtUp(['a'])
+    await c.kill()
+    const writer = await c.connect()
+    await writer.query(`BEGIN; INSERT INTO b VALUES (1, 'in flight')`)
+    c.settings = { ...c.settings, 'table.include.list': ['public\\.a', 'public\\.b'] }
+    await c.open()
+    for (let i = 0; i < 6; i++) {
+      await c.poll()
+      c.commit()
+    }
+    await writer.query('COMMIT')
+    await writer.end()
+    await c.caughtUp(['b'])
+    expect(c.rebuilt('b')).toEqual(await c.real('b'))
+    await c.sql(`INSERT INTO b VALUES (2, 'later')`)
+    await c.caughtUp()
+    expect(c.rebuilt('b')).toEqual(await c.real('b'))
+  })
+})
