@@ -34,11 +34,13 @@ const OTHER_MESSAGE_MAX = 1 << 20
 /**
  * A server writes every message by itself, and to wake a reader for each costs both sides more than the message. So where
  * much comes (above this rate over a window), the socket rests for a while between two looks; otherwise what comes is
- * given at once.
+ * given at once. It also does not rest where a look brought a good lump: then the server writes while we work, and a unix
+ * socket, which holds some 300 messages, would be full before the rest is over.
  */
 const BUSY_BYTES_PER_MS = 4096
 const WINDOW_MS = 10
 const NAP_MS = 1
+const GOOD_LUMP_BYTES = 8192
 
 /** How long the server may take over the end of a COPY before the connection is cut. */
 const CLOSE_MS = 1000
@@ -74,6 +76,7 @@ export class CopyStream {
   #windowBytes = 0
   #busy = false
   #lastDrain = 0
+  #lastCame = 0
 
   private constructor(client: pg.Client, options: { clock: Clock; both: boolean }) {
     this.#client = client
@@ -131,7 +134,7 @@ export class CopyStream {
     let lump = this.#scan()
     if (lump.count > 0) return lump
     const until = this.#clock.monotonic() + waitMs
-    if (this.#busy && !this.#over) {
+    if (this.#busy && this.#lastCame < GOOD_LUMP_BYTES && !this.#over) {
       const rest = this.#lastDrain + NAP_MS - this.#clock.monotonic()
       if (rest > 0) await sleep(this.#clock, Math.min(rest, waitMs), signal)
     }
@@ -244,7 +247,8 @@ export class CopyStream {
     })
     if (!this.#over) this.#socket.pause()
     this.#judge()
-    return this.#to > before
+    this.#lastCame = this.#to - before
+    return this.#lastCame > 0
   }
 
   #judge(): void {

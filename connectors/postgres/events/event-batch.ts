@@ -1,9 +1,10 @@
 import { BufferPool, type ConnectRecord, PackedRecords, type SourcePart } from '../../../runtime/api/index.ts'
 import { JsonBytes } from '../json-bytes.ts'
 
-// A batch is about a megabyte; room for the change that goes past it.
+// A batch is about a megabyte; room for the change that goes past it. Several small ones share a buffer.
 const BUFFER_BYTES = 3 << 19
-const BUFFERS_FREE_MAX = 4
+// As many as a source may have under way (source.buffer.bytes): memory that is not used again is paid for in collections.
+const BUFFERS_FREE_MAX = 10
 /** About what the log takes at once. */
 const FULL_BYTES = 1 << 20
 const FULL_RECORDS = 20_000
@@ -18,13 +19,17 @@ export class EventBatch {
   /** Those that hold something, in the order in which they were begun. */
   readonly #used: (PackedLane | RecordLane)[] = []
   #json = new JsonBytes(this.#pool.take())
+  /** Where the batch begins in `json`: others may lie before. */
+  #from = 0
+  /** Packed parts of a buffer that were taken and not given back. */
+  readonly #out = new WeakMap<ArrayBufferLike, number>()
   #headersAt = -1
   #recordBytes = 0
   #count = 0
 
   /** What the events take in the log, about, before compression. */
   get bytes(): number {
-    return this.#json.length + this.#recordBytes
+    return this.#json.length - this.#from + this.#recordBytes
   }
 
   get count(): number {
@@ -63,7 +68,7 @@ export class EventBatch {
     return lane
   }
 
-  /** Where the block of headers lies that most packed events of a task share; written once for each batch. */
+  /** Where the block of headers lies that most packed events of a task share; written once for each buffer. */
   sharedHeaders(block: Buffer): number {
     if (this.#headersAt < 0) {
       this.#headersAt = this.#json.length
@@ -76,17 +81,36 @@ export class EventBatch {
   take(): SourcePart[] {
     const bytes = this.#json.bytes.subarray(0, this.#json.length)
     const parts = this.#used.map(lane => lane.take(bytes))
+    for (const part of parts) if (part.kind === 'packed') this.#partsOut(bytes, 1)
     this.#used.length = 0
-    this.#json = new JsonBytes(this.#pool.take())
-    this.#headersAt = -1
+    this.#from = this.#json.length
     this.#recordBytes = 0
     this.#count = 0
+    if (this.#json.bytes.length !== BUFFER_BYTES || this.#from > BUFFER_BYTES - FULL_BYTES) this.#nextBuffer()
     return parts
   }
 
   /** Parts that `take` answered are durable or given up: their memory is used for later batches. */
   giveBack(parts: readonly SourcePart[]): void {
-    for (const part of parts) if (part.kind === 'packed') this.#pool.give(part.packed.bytes)
+    for (const part of parts) {
+      if (part.kind !== 'packed') continue
+      const { bytes } = part.packed
+      if (this.#partsOut(bytes, -1) === 0 && bytes.buffer !== this.#json.bytes.buffer) this.#pool.give(bytes)
+    }
+  }
+
+  #nextBuffer(): void {
+    const { bytes } = this.#json
+    this.#json = new JsonBytes(this.#pool.take())
+    this.#from = 0
+    this.#headersAt = -1
+    if (this.#partsOut(bytes, 0) === 0) this.#pool.give(bytes)
+  }
+
+  #partsOut({ buffer }: Buffer, by: number): number {
+    const out = (this.#out.get(buffer) ?? 0) + by
+    this.#out.set(buffer, out)
+    return out
   }
 
   /** For lanes: one more event; its bytes, where they do not lie in `json`. */

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../../base/index.ts'
 import { EventBatch } from '../../../connectors/postgres/events/index.ts'
+import type { SourcePart } from '../../../runtime/api/index.ts'
 import {
   bothForms,
   keyOnly,
@@ -236,6 +237,39 @@ test('a batch gives its parts by topic in the order of their making, and is empt
     expect([batch.count, batch.bytes, batch.take()]).toEqual([0, 0, []])
     batch.giveBack(parts)
   }
+})
+
+test('what a batch gave stays as it was until it is given back, however small and many batches are', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ rows: fc.integer({ min: 1, max: 40 }), width: fc.nat(60_000), held: fc.nat(6) }), {
+        minLength: 1,
+        maxLength: 30,
+      }),
+      rounds => {
+        const batch = new EventBatch()
+        const table = newEvents(true).table(people, peopleInfo)
+        const held: { readonly parts: SourcePart[]; readonly name: string; readonly rows: number }[] = []
+        rounds.forEach(({ rows, width, held: keep }, round) => {
+          const name = String(round).padEnd(width, 'x')
+          for (let i = 0; i < rows; i++) table.insert(tuple(String(i), name, '1'), streamed(), batch)
+          held.push({ parts: batch.take(), name, rows })
+          while (held.length > keep) {
+            const { parts, name, rows } = held.shift()!
+            const packed = parts.flatMap(part => (part.kind === 'packed' ? part.packed : []))
+            expect(packed.map(({ count }) => count)).toEqual([rows])
+            for (let i = 0; i < rows; i++) {
+              const value = JSON.parse(packed[0]!.value(i)!.toString())
+              expect([value.after.id, value.after.name === name]).toEqual([i, true])
+              expect(packed[0]!.headerBlock(i)!.includes('__debezium.context.runId')).toBe(true)
+            }
+            batch.giveBack(parts)
+          }
+        })
+      },
+    ),
+    { numRuns: 20 },
+  )
 })
 
 test('both forms say the same of any changes of any table', () => {
