@@ -73,6 +73,7 @@ export class BadRecords {
   #letters = new PackedWriter()
   #skipped = 0
   #loggedAt = Number.NEGATIVE_INFINITY
+  #lostLoggedAt = Number.NEGATIVE_INFINITY
   #unlogged = 0
 
   constructor(options: BadRecordOptions) {
@@ -140,7 +141,7 @@ export class BadRecords {
       if (tolerance === 'none') throw error
       counts.deadLettered--
       counts.skipped++
-      this.#note(error, 'KAFKA_PRODUCE', 'a dead letter does not fit and is skipped')
+      this.#lost(error, deadLetterTopic)
     })
     return counts
   }
@@ -151,6 +152,18 @@ export class BadRecords {
       `${describe(original)} fails in ${stage}: ${errorMessage(error)}. ` +
         'Set errors.tolerance: all to go on, with errors.deadletterqueue.topic.name to keep such records.',
       { cause: error },
+    )
+  }
+
+  /** Gone for good, so this is told beside the record's own line. */
+  #lost(error: unknown, topic: string): void {
+    const { connector, task, log, clock } = this.#options
+    const now = clock.monotonic()
+    if (now - this.#lostLoggedAt < LOG_INTERVAL_MS) return
+    this.#lostLoggedAt = now
+    log.error(
+      { connector, task, topic },
+      `a dead letter does not fit into ${topic}, and its record is lost: ${errorMessage(error)}; give ${topic} a larger max.message.bytes (topics: in the pipeline file)`,
     )
   }
 

@@ -147,7 +147,8 @@ async function slotProblems(
     checkSlot(slot, name, undefined, { ...server, history: [] })
   } catch (cause) {
     if (!(cause instanceof KtsError)) throw cause
-    return [error(cause.message, dropSlotSql(name))]
+    // One of another kind belongs to somebody, a standby say: what drops it is not handed out.
+    return [cause.code === 'POSITION_LOST' ? error(cause.message, dropSlotSql(name)) : error(cause.message)]
   }
   const problems: Problem[] = []
   if (slot.activePid !== undefined)

@@ -56,7 +56,15 @@ async function missingProblems(
     case 'no_tables':
       return createProblems(client, name, role)
     case 'filtered':
-      return [...(await createProblems(client, name, role)), ...(await ownerProblems(client, tables, role))]
+      return [
+        ...(await createProblems(client, name, role)),
+        ...(await ownerProblems(
+          client,
+          tables,
+          role,
+          `CREATE PUBLICATION ${quoted(name)} FOR TABLE ${tables.map(only).join(', ')}${root};`,
+        )),
+      ]
   }
 }
 
@@ -74,17 +82,24 @@ async function createProblems(client: pg.Client, publication: string, role: stri
   ]
 }
 
-async function ownerProblems(client: pg.Client, tables: readonly TableName[], role: string): Promise<Problem[]> {
-  const { rows } = await client.query<{ owner: string; tables: string[] }>(
-    `SELECT pg_get_userbyid(c.relowner)::text AS owner, array_agg(c.oid::regclass::text ORDER BY 1) AS tables
+/** Nobody is told to give away the rights of a superuser: such a one runs `instead`. */
+async function ownerProblems(
+  client: pg.Client,
+  tables: readonly TableName[],
+  role: string,
+  instead: string,
+): Promise<Problem[]> {
+  const { rows } = await client.query<{ owner: string; superuser: boolean; tables: string[] }>(
+    `SELECT pg_get_userbyid(c.relowner)::text AS owner,
+       (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner) AS superuser, array_agg(c.oid::regclass::text ORDER BY 1) AS tables
      FROM pg_class c WHERE c.oid = ANY ($1::oid[]) AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
      GROUP BY c.relowner ORDER BY 1`,
     [tables.map(table => table.oid)],
   )
-  return rows.map(({ owner, tables: theirs }) =>
+  return rows.map(({ owner, superuser, tables: theirs }) =>
     error(
       `expected role ${role} to own the tables that go into the publication, got ${named(theirs)} of role ${owner}; or let the owner make the publication, and set publication.autocreate.mode to disabled`,
-      `GRANT ${quoted(owner)} TO ${quoted(role)};`,
+      superuser ? instead : `GRANT ${quoted(owner)} TO ${quoted(role)};`,
     ),
   )
 }
@@ -119,8 +134,8 @@ async function stateProblems(
     )
   const missing = state.allTables ? [] : await missingTables(client, name, viaRoot, filter)
   if (missing.length === 0) return problems
-  if (fits && owns) return [...problems, ...(await ownerProblems(client, missing, role))]
   const sql = `ALTER PUBLICATION ${quoted(name)} ADD TABLE ${missing.map(only).join(', ')};`
+  if (fits && owns) return [...problems, ...(await ownerProblems(client, missing, role, sql))]
   const what = `publication ${name} does not tell of ${named(missing.map(t => `${t.schema}.${t.table}`))}, which the lists match`
   problems.push(missing.length === tables.length || fits ? error(what, sql) : warning(what, sql))
   return problems

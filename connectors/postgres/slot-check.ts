@@ -79,7 +79,7 @@ function checkKind(slot: SlotState, database: string): void {
   const refuse = (expected: string, got: string) =>
     new KtsError(
       'CONFIG_INVALID',
-      `slot ${slot.name}: expected ${expected}, got ${got}; set slot.name to another, or drop this one`,
+      `slot ${slot.name}: expected ${expected}, got ${got}; set slot.name to another, since somebody else reads this one`,
     )
   if (slot.plugin !== 'pgoutput')
     throw refuse('a logical slot with the plugin pgoutput', slot.plugin === '' ? 'a physical one' : slot.plugin)

@@ -7,6 +7,7 @@ import type { SourceConfig } from '../../runtime/config/types.ts'
 import { Worker } from '../../runtime/worker.ts'
 import { readAll } from '../support/broker-drivers.ts'
 import { openAsNewProcess } from '../support/embedded.ts'
+import { recordingLogger } from '../support/recording-logger.ts'
 import { collectingSink, testTransform } from '../support/runtime-connectors.ts'
 import { sinkConfig, sourceConfig, transformConfig, workerConfig } from '../support/worker-config.ts'
 
@@ -22,10 +23,11 @@ afterEach(() => broker?.close())
 
 /** Runs a source that writes these values in one poll, to a topic whose records may have 1000 bytes. */
 async function run(values: readonly string[], common: Partial<SourceConfig['common']>, deadBytesMax = 1 << 20) {
+  const log = recordingLogger()
   broker = await openAsNewProcess({ files: new MemoryFiles(new SeededRandom(1)) })
   await broker.ensureTopic({ name: 't', configs: { 'max.message.bytes': '1000' } })
   await broker.ensureTopic({ name: 'dead', configs: { 'max.message.bytes': String(deadBytesMax) } })
-  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log }
   const topics = [
     { name: 't', values: {}, configs: { 'max.message.bytes': '1000' } },
     { name: 'dead', values: {}, configs: { 'max.message.bytes': String(deadBytesMax) } },
@@ -34,7 +36,7 @@ async function run(values: readonly string[], common: Partial<SourceConfig['comm
   const worker = await Worker.start(config, environment)
   await worker.finished
   const status = (await worker.status()).connectors[0]!
-  return { broker, status, values: (await readAll(broker, 't', 0)).map(r => r.value) }
+  return { broker, status, values: (await readAll(broker, 't', 0)).map(r => r.value), log: log.lines }
 }
 
 function onePoll(values: readonly string[]) {
@@ -90,11 +92,13 @@ test('it goes to the dead-letter topic where it fits there', async () => {
   expect(headers.get('__connect.errors.exception.class.name')).toBe('MESSAGE_TOO_LARGE')
 })
 
-test('a dead letter that does not fit either is skipped and counted', async () => {
-  const { broker, status, values } = await run([LARGE, 'a'], LETTERS, 1500)
+test('a dead letter that does not fit either is skipped, counted and told of', async () => {
+  const { broker, status, values, log } = await run([LARGE, 'a'], LETTERS, 1500)
   expect([status.state, values]).toEqual(['FINISHED', ['a']])
   expect(status.counters).toMatchObject({ recordsLogged: 1, recordsDeadLettered: 0, recordsSkipped: 1 })
   expect(await readAll(broker, 'dead', 0)).toEqual([])
+  const told = log.filter(line => line.level === 'error').map(line => line.message)
+  expect(told).toEqual([expect.stringMatching(/does not fit into dead, and its record is lost: .*max\.message\.bytes/)])
 })
 
 test('a dead letter of a sink that outgrows its topic by what is said about it does not stop the sink', async () => {

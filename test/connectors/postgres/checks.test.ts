@@ -92,6 +92,8 @@ describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', ver
     const table = 'CREATE TABLE a (id int PRIMARY KEY); ALTER TABLE a OWNER TO owner; GRANT SELECT ON a TO capture;'
     await mends(table, /error: .*CREATE on database/, {}, 'capture')
     await mends(table, /error: .*to own the tables .* a of role owner/, {}, 'capture', 'REVOKE owner FROM capture')
+    const superusers = 'CREATE TABLE a (id int PRIMARY KEY); GRANT SELECT ON a TO capture;'
+    await mends(superusers, /error: .*to own the tables .* a of role postgres/, {}, 'capture')
     await mends(
       table,
       /error: .*FOR ALL TABLES, which needs a superuser/,
@@ -153,10 +155,18 @@ describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', ver
   it('a slot of that name that is another, and slots that nobody reads', async () => {
     const table = 'CREATE TABLE a (id int PRIMARY KEY);'
     const made = (name: string, plugin: string) => `SELECT pg_create_logical_replication_slot('${name}', '${plugin}');`
-    await mends(
-      `${table} ${made('kts', 'test_decoding')}`,
-      /error: slot kts: expected a logical slot with the plugin pgoutput/,
-    )
+    const others = await server.createDatabase()
+    await server.run(`${table} ${made('kts', 'test_decoding')}`, others)
+    expect(await check(server, others)).toEqual([
+      {
+        severity: 'error',
+        message: expect.stringMatching(
+          /^slot kts: expected a logical slot with the plugin pgoutput, got test_decoding/,
+        ),
+        sql: [],
+      },
+    ])
+    await server.run(`SELECT pg_drop_replication_slot('kts')`, others)
     const switches = 'INSERT INTO a SELECT count(*) FROM a; SELECT pg_switch_wal();'.repeat(18)
     await mends(
       `${table} ${made('orphan', 'pgoutput')} ${switches}`,
