@@ -86,6 +86,8 @@ export class Pgoutput {
   readonly #told = new Map<number, Relation>()
   readonly #row = new RowTuple()
   readonly #oldKey: { readonly kind: 'key'; readonly tuple: RowTuple } = { kind: 'key', tuple: new RowTuple() }
+  /** The handler became full by what was told in front of a change: that one was not told, and is to come again. */
+  again = false
   readonly #oldRow: { readonly kind: 'full'; readonly tuple: RowTuple } = { kind: 'full', tuple: new RowTuple() }
 
   /**
@@ -98,8 +100,11 @@ export class Pgoutput {
     const relation = known(cursor, definitions)
     if (this.#told.get(relation.oid) === relation) return this.#rowChange(type, relation, cursor, changes)
     const waiting = this.#define(relation, changes)
-    if (waiting === undefined) return this.#rowChange(type, relation, cursor, changes)
-    return waiting.then(() => this.#rowChange(type, relation, cursor, changes))
+    const tell = () => {
+      this.again = changes.full
+      if (!this.again) this.#rowChange(type, relation, cursor, changes)
+    }
+    return waiting === undefined ? tell() : waiting.then(tell)
   }
 
   #define(relation: Relation, changes: ChangeHandler): void | Promise<void> {
@@ -148,7 +153,10 @@ export class Pgoutput {
     const flags = { cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 }
     const untold = relations.filter(relation => this.#told.get(relation.oid) !== relation)
     if (untold.length === 0) return changes.truncate(relations, flags, cursor.lsn)
-    return this.#defineAll(untold, changes).then(() => changes.truncate(relations, flags, cursor.lsn))
+    return this.#defineAll(untold, changes).then(() => {
+      this.again = changes.full
+      if (!this.again) changes.truncate(relations, flags, cursor.lsn)
+    })
   }
 
   async #defineAll(relations: readonly Relation[], changes: ChangeHandler): Promise<void> {

@@ -168,10 +168,12 @@ export class ReplicationStream {
         if (changes.full) return true
         const i = this.#next++
         const waiting = this.#message(bytes, starts[i]!, ends[i]!, changes)
-        if (waiting !== undefined) {
-          await waiting
-          break
+        if (waiting !== undefined) await waiting
+        if (this.#transactions.takeAgain()) {
+          this.#next = i
+          return true
         }
+        if (waiting !== undefined) break
       }
       if (!this.#transactions.replaying && this.#next >= count) return false
     }

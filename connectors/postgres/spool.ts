@@ -163,6 +163,11 @@ export class SpoolReader {
     return true
   }
 
+  /** The message that it stands at comes again. */
+  back(): void {
+    this.#at = this.start - HEADER_BYTES
+  }
+
   /** Reads on; false at the end. The message before is gone then. */
   async fill(): Promise<boolean> {
     const left = this.#filled - this.#at

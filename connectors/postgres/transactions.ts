@@ -74,6 +74,13 @@ export class Transactions {
     return this.#replay !== undefined
   }
 
+  /** True, once: the message that was accepted last was not taken, since the handler became full by what comes before it. */
+  takeAgain(): boolean {
+    const { again } = this.#output
+    this.#output.again = false
+    return again
+  }
+
   /** A keepalive: the server has nothing to send below `walEnd` that it did not send before this. */
   reached(walEnd: Lsn): void {
     const isInside = this.#open !== undefined || (this.#block !== undefined && !this.#block.streamed)
@@ -154,6 +161,10 @@ export class Transactions {
       const { xid, commitLsn, commitTime, origin } = open
       open.told = { xid, commitLsn, commitTime, origin }
       changes.begin(open.told)
+      if (changes.full) {
+        this.#output.again = true
+        return
+      }
     }
     return this.#output.change(type, this.#cursor, definitions, changes)
   }
@@ -311,6 +322,10 @@ export class Transactions {
         this.#cursor.reset(reader.bytes, reader.start, reader.end, reader.lsn)
         const waiting = this.#replayed(spool, open, changes)
         if (waiting !== undefined) await waiting
+        if (this.takeAgain()) {
+          reader.back()
+          return false
+        }
       }
       if (changes.full) return false
     } while (await reader.fill())
