@@ -5,8 +5,12 @@ export interface JsonObject {
   readonly [key: string]: JsonValue
 }
 
-// A number token that may not fit a double: 16 digits or more, with or without a point.
-const LONG_NUMBER = /\d[\d.]{15}/
+// An integer past 2^53, or nearly: anywhere; and as a token of its own.
+const LONG_INTEGER = /[1-9]\d{16}|9\d{15}/
+const LONG_TOKENS = /(?<![^:,[ \t\n\r])-?(?:[1-9]\d{16,}|9\d{15})(?=[ \t\n\r]*(?:[,\]}]|$))/g
+
+/** Begins the string that stands for a long integer until the text is parsed. */
+const MARK = '\\u0000'
 
 // Jackson's limit, and so Kafka Connect's. JSON.parse reads deeper than JSON.stringify can write before its stack is full.
 const DEPTH_MAX = 1000
@@ -18,8 +22,34 @@ const DEPTH_MAX = 1000
 export function parseJson(text: string): JsonValue {
   // Every level takes an opening and a closing character.
   if (text.length > 2 * DEPTH_MAX) checkDepth(text)
-  if (!LONG_NUMBER.test(text)) return JSON.parse(text) as JsonValue
-  return parseLossless(text, undefined, losslessNumber) as JsonValue
+  if (!LONG_INTEGER.test(text)) return JSON.parse(text) as JsonValue
+  if (!text.includes(MARK)) {
+    const marked = text.replace(LONG_TOKENS, `"${MARK}$&"`)
+    try {
+      const value = JSON.parse(marked) as JsonValue
+      return marked.length === text.length ? value : unmarked(value)
+    } catch {
+      // What looks like an integer lies in a string, which the mark's quote has ended before its backslash; or it is no JSON.
+    }
+  }
+  return parseLossless(text, undefined, {
+    parseNumber: losslessNumber,
+    onDuplicateKey: ({ newValue }) => newValue,
+  }) as JsonValue
+}
+
+/** With integers in place of their marked strings. */
+function unmarked(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return value.charCodeAt(0) === 0 ? losslessNumber(value.slice(1)) : value
+  if (typeof value !== 'object' || value === null) return value
+  // Arrays too: their keys are their indexes.
+  const members = value as Record<string, JsonValue>
+  for (const key in members) {
+    const member = members[key]!
+    if (typeof member === 'string' ? member.charCodeAt(0) === 0 : typeof member === 'object')
+      members[key] = unmarked(member)
+  }
+  return value
 }
 
 /** A number that is no integer, as it was written: `123.40`. */
@@ -59,12 +89,8 @@ const BRACE = 0x7b
 const BRACE_END = 0x7d
 
 function losslessNumber(token: string): number | bigint {
-  if (isInteger(token)) {
-    const value = BigInt(token)
-    const small = Number(value)
-    return Number.isSafeInteger(small) ? small : value
-  }
-  return Number(token)
+  const value = Number(token)
+  return Number.isSafeInteger(value) || !isInteger(token) ? value : BigInt(token)
 }
 
 /** The inverse of parseJson: a bigint is written as an integer. Throws TypeError for what JSON cannot say. */
