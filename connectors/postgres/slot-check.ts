@@ -52,11 +52,7 @@ export function checkSlot(
     )
   }
   checkValid(slot, position, server)
-  const confirmed = slot.confirmedFlushLsn
-  if (position !== undefined && confirmed !== undefined && confirmed > position.end)
-    throw lost(
-      `slot ${slot.name} stands at ${formatLsn(confirmed)}, ahead of ${formatLsn(position.end)}, up to where the connector has everything: it was dropped and made again, or another reader moved it; changes between the two would be missing`,
-    )
+  if (position !== undefined) checkConfirmed(slot.name, slot.confirmedFlushLsn, position.end)
 }
 
 /**
@@ -72,6 +68,14 @@ export function checkPublication(
   const what = oid === undefined ? 'is gone' : 'was dropped and made again'
   throw lost(
     `publication ${name} ${what}: changes behind ${formatLsn(position.end)} that were made without it are not told by the server`,
+  )
+}
+
+/** Throws POSITION_LOST for a slot that is ahead of the place from which it is to be read. */
+export function checkConfirmed(slotName: string, confirmed: Lsn | undefined, from: Lsn): void {
+  if (confirmed === undefined || confirmed <= from) return
+  throw lost(
+    `slot ${slotName} stands at ${formatLsn(confirmed)}, ahead of ${formatLsn(from)}, up to where the connector has everything: it was dropped and made again, or another reader moved it; changes between the two would be missing`,
   )
 }
 

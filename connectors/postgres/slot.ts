@@ -45,6 +45,15 @@ interface SlotRow {
   standby: boolean
 }
 
+/** Up to where the slot was confirmed, as the server of a replication connection says, which takes no parameters. */
+export async function confirmedPlace(replication: pg.Client, name: string): Promise<Lsn | undefined> {
+  const { rows } = await replication.query<{ lsn: string | null }>(
+    `SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = ${literal(name)}`,
+  )
+  const lsn = rows[0]?.lsn
+  return lsn == null ? undefined : parseLsn(lsn)
+}
+
 /** Undefined when there is no slot of that name. */
 export async function slotState(client: pg.Client, name: string): Promise<SlotState | undefined> {
   // All columns, since which there are depends on the version.

@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import {
   KtsError,
   type SourceBatch,
@@ -6,13 +7,17 @@ import {
   type TaskSignal,
 } from '../../runtime/api/index.ts'
 import { Capture } from './capture.ts'
+import type { Connections } from './connection.ts'
 import type { EventBatch, Events } from './events/index.ts'
-import { parseLsn } from './lsn.ts'
+import { type Lsn, parseLsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { isStreamPartition, positionToJson, type StreamPosition, streamPartition } from './position.ts'
 import { ReplicationStream } from './replication-stream.ts'
 import type { Relation } from './relation.ts'
+import { serverError } from './server-error.ts'
 import type { Session } from './session.ts'
+import { confirmedPlace } from './slot.ts'
+import { checkConfirmed } from './slot-check.ts'
 import { type LiveSnapshots, openLiveSnapshots, type SnapshotPlan } from './snapshot/index.ts'
 import { SnapshotRows } from './snapshot-rows.ts'
 import type { TableInfo, Types } from './table-info.ts'
@@ -106,9 +111,10 @@ export class StreamPhase {
       wake: () => waiting.abort.abort(),
     })
     try {
+      const slot = options['slot.name']
       const stream = await ReplicationStream.open({
-        connect: () => connections.replication(signal),
-        slot: options['slot.name'],
+        connect: () => connectedAt(connections, slot, position.end, signal),
+        slot,
         publications: [options['publication.name']],
         startLsn: position.end,
         serverVersion: catalog.serverVersion,
@@ -204,6 +210,21 @@ export class StreamPhase {
     if (moved === 0 && position.commitLsn === this.#given.commitLsn) return false
     const sinceMs = context.clock.monotonic() - this.#givenAt
     return moved >= QUIET_BYTES || sinceMs >= options['status.update.interval.ms']
+  }
+}
+
+/**
+ * A connection to stream by. The slot is looked at once more: this may be another server than before, after a failover, and
+ * what lies between our place and a slot that is ahead of it would be passed over in silence.
+ */
+async function connectedAt(connections: Connections, slot: string, from: Lsn, signal: AbortSignal): Promise<pg.Client> {
+  const client = await connections.replication(signal)
+  try {
+    checkConfirmed(slot, await confirmedPlace(client, slot), from)
+    return client
+  } catch (error) {
+    await client.end().catch(() => {})
+    throw serverError(error, `slot ${slot}`)
   }
 }
 

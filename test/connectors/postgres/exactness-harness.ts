@@ -22,6 +22,8 @@ export interface Event {
   readonly before: JsonObject | null
   readonly after: JsonObject | null
   readonly source: JsonObject
+  /** Of a logical message, as text. */
+  readonly message: string | undefined
 }
 
 /** The source's task with a log in memory, which is committed, or cut off, where a test says so. */
@@ -144,6 +146,12 @@ export class Connector {
     await this.open()
   }
 
+  /** Asks for a table to be read beside the stream. */
+  async signal(table: string): Promise<void> {
+    const data = { type: 'incremental', 'data-collections': [`public.${table}`] }
+    await this.#task!.signal({ id: 's', type: 'execute-snapshot', data }).catch(() => undefined)
+  }
+
   get position(): JsonObject | undefined {
     return this.checkpoints.get(stringifyJson({ server: 'x' }))?.position ?? undefined
   }
@@ -203,14 +211,12 @@ function eventsOf(parts: readonly SourcePart[]): Event[] {
     if (part.kind !== 'packed') throw new Error('expected packed events')
     return Array.from({ length: part.packed.count }, (_, i) => part.packed.value(i)).flatMap(value => {
       if (value === null) return []
-      const { op, before, after, source } = parseJson(Buffer.from(value).toString()) as JsonObject
+      const { op, before, after, source, message } = parseJson(Buffer.from(value).toString()) as Record<string, never>
       if (source === undefined) return []
-      const event = {
-        op: String(op),
-        before: (before ?? null) as Event['before'],
-        after: (after ?? null) as Event['after'],
-      }
-      return [{ ...event, source: source as JsonObject, table: String((source as JsonObject).table) }]
+      const { content } = (message ?? {}) as { content?: string }
+      const event = { op: String(op), before: before ?? null, after: after ?? null, source }
+      const text = content === undefined ? undefined : Buffer.from(content, 'base64').toString()
+      return [{ ...event, message: text, table: String((source as JsonObject).table) }]
     })
   })
 }

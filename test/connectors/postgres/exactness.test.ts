@@ -199,4 +199,30 @@ describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', vers
       last.set(id, v)
     }
   })
+
+  it('a slot that is moved on behind the checks of the start is refused', async () => {
+    const c = await make(`CREATE TABLE a (id int PRIMARY KEY)`)
+    await c.open()
+    await c.caughtUp(['a'])
+    await c.restart()
+    await c.sql(`INSERT INTO a VALUES (1)`)
+    await c.sql(`SELECT pg_replication_slot_advance('${c.slot}', pg_current_wal_lsn())`)
+    await expect(c.caughtUp()).rejects.toMatchObject({ code: 'POSITION_LOST' })
+  })
+
+  it('a table that has a name outside of the lists for a while is read when it comes back', async () => {
+    const c = await make(`CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a VALUES (1, 'old'), (2, 'old')`, {
+      'table.include.list': ['public\\.a'],
+      'publication.autocreate.mode': 'all_tables',
+    })
+    await c.open()
+    await c.caughtUp(['a'])
+    await c.sql(`ALTER TABLE a RENAME TO elsewhere`)
+    await c.sql(`UPDATE elsewhere SET v = 'new' WHERE id = 1`)
+    await c.sql(`ALTER TABLE elsewhere RENAME TO a`)
+    await c.caughtUp()
+    await c.restart()
+    await c.caughtUp(['a'])
+    expect(c.rebuilt('a')).toEqual(await c.real('a'))
+  })
 })
