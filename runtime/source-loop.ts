@@ -80,12 +80,14 @@ export class SourceLoop {
 
   /** Waits while the disk is near its reserve. */
   async #diskRoom(signal: AbortSignal): Promise<void> {
-    const { task, broker, clock, log } = this.#parts
+    const { task, broker, clock, log, counters } = this.#parts
     if (broker.acceptsAppends()) return
     log.warn({}, 'the disk is below log.disk.reserve.bytes: reading pauses until there is room')
+    counters.report({ reading: 'pauses: the disk is below log.disk.reserve.bytes' })
     task.paused?.(true)
     while (!broker.acceptsAppends() && !signal.aborted) await sleep(clock, DISK_CHECK_MS, signal)
     if (signal.aborted) return
+    counters.report({ reading: 'goes on' })
     task.paused?.(false)
     log.info({}, 'the disk has room again: reading goes on')
   }

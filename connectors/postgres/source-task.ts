@@ -197,6 +197,7 @@ export class PostgresSourceTask implements SourceTask {
       { slot },
       `the log is at its disk reserve: slot ${slot} is released, as log.disk.full.policy says; changes from now on are lost to it, and a new snapshot is needed`,
     )
+    this.#context.report({ slot: `${slot}, released at the disk reserve` })
     this.#released = this.#release().catch(error =>
       log.error(
         { slot },

@@ -77,15 +77,19 @@ test('a signal that nobody can hear, or follow, is refused with the reason', asy
   await expect(deaf.signal('counting', { type: 'log', data: {} })).rejects.toMatchObject({ code: 'NOT_RUNNING' })
 })
 
-test('a task is told that the disk is full, and that it has room again', async () => {
+test('a task is told that the disk is full, and that it has room again; so is who asks for the status', async () => {
   const { connector, heard } = listening()
   const broker = new MemoryBroker()
   let room = true
   broker.acceptsAppends = () => room
   const worker = await start(sourceConfig(connector), broker)
   await running(worker)
+  const reading = async () => (await worker.status()).connectors[0]?.facts.reading
+  expect(await reading()).toBeUndefined()
   room = false
   await expect.poll(() => heard, { timeout: 10_000 }).toEqual([true])
+  expect(await reading()).toMatch(/^pauses: .*log\.disk\.reserve\.bytes/)
   room = true
   await expect.poll(() => heard, { timeout: 10_000 }).toEqual([true, false])
+  expect(await reading()).toBe('goes on')
 })
