@@ -23,6 +23,7 @@ interface Facts {
   slots: number
   max_slots: number
   keep_size: string
+  encoding: string
   feedback: string
 }
 
@@ -64,6 +65,7 @@ async function factsOf(client: pg.Client): Promise<Facts> {
        (SELECT count(*)::int FROM pg_replication_slots) AS slots,
        current_setting('max_replication_slots')::int AS max_slots,
        current_setting('max_slot_wal_keep_size') AS keep_size,
+       current_setting('server_encoding') AS encoding,
        current_setting('hot_standby_feedback') AS feedback
      FROM pg_roles r WHERE r.rolname = current_user`,
   )
@@ -79,6 +81,12 @@ function serverProblems(server: ServerState, facts: Facts): Problem[] {
       error(
         `expected wal_level logical, got ${facts.wal_level}; the server must be restarted after the change`,
         `ALTER SYSTEM SET wal_level = 'logical';`,
+      ),
+    )
+  if (facts.encoding === 'SQL_ASCII')
+    problems.push(
+      warning(
+        'the encoding of the database is SQL_ASCII, which takes any bytes: a value that is no UTF-8 stops the connector until it is mended or its table left out',
       ),
     )
   if (server.standby && server.version < 160_000)

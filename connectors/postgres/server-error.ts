@@ -9,6 +9,11 @@ const CUT = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT$|EAI_|ERR_S
 const CUT_MESSAGE =
   /Connection terminated|Client has encountered a connection error|connection error and is not queryable/
 
+/** A value cannot be sent as UTF-8: the database takes any bytes (SQL_ASCII), or holds some that its encoding has not. */
+const NO_TEXT = /^(22021|22P05)$/
+const NO_TEXT_REMEDY =
+  '; a value of a captured table is no text: mend it, leave the table out (table.exclude.list), or have the database in UTF8'
+
 /**
  * What a failure of a connection means for the task: RETRIABLE for connection trouble and a server that comes and goes,
  * CONFIG_INVALID for names and rights, POSTGRES_FAILED (fatal: tried again from the committed state) for all else. An error
@@ -19,7 +24,7 @@ export function serverError(error: unknown, doing: string): KtsError {
   const code = errorCode(error)
   const text = errorMessage(error)
   const isState = /^[0-9A-Z]{5}$/.test(code) && !CUT.test(code)
-  const message = `${doing}: ${text}${isState ? ` (SQLSTATE ${code})` : ''}`
+  const message = `${doing}: ${text}${isState ? ` (SQLSTATE ${code})` : ''}${NO_TEXT.test(code) ? NO_TEXT_REMEDY : ''}`
   const options = { cause: error, details: isState ? { sqlState: code } : {} }
   if (isState) {
     const ours = PASSING.test(code) ? 'RETRIABLE' : REFUSED.test(code) ? 'CONFIG_INVALID' : 'POSTGRES_FAILED'

@@ -150,6 +150,6 @@ function fields({ slot, held, lag }: SlotHealth): object {
 /** What the worker says when a connector stops and its slot stays. */
 export function stoppedMessage(health: SlotHealth): string {
   const { slot, held } = health
-  const confirmed = slot.confirmedFlushLsn === undefined ? '' : ` from ${formatLsn(slot.confirmedFlushLsn)} on`
+  const confirmed = slot.confirmedFlushLsn === undefined ? '' : ` from ${formatLsn(slot.confirmedFlushLsn)}`
   return `slot ${slot.name} stays, so that capture goes on${confirmed}; it holds ${byteSize(held)} of WAL now, and more with every change while the connector is stopped. To give it up: ${dropSlotSql(slot.name)}`
 }

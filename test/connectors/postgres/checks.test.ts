@@ -174,6 +174,14 @@ describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', ver
     )
   })
 
+  it('a database that takes any bytes', async () => {
+    const database = await server.createDatabase()
+    await server.query(`CREATE DATABASE "${database}_ascii" ENCODING SQL_ASCII LOCALE 'C' TEMPLATE template0`)
+    await server.run('CREATE TABLE a (id int PRIMARY KEY)', `${database}_ascii`)
+    const found = messages(await check(server, `${database}_ascii`))
+    expect(found).toEqual([expect.stringMatching(/^warning: the encoding of the database is SQL_ASCII/)])
+  })
+
   it('lists that match nothing', async () => {
     const database = await server.createDatabase()
     const found = await check(server, database, { 'table.include.list': ['public.nothing'] })
