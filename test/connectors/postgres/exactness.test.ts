@@ -225,4 +225,57 @@ describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', vers
     await c.caughtUp(['a'])
     expect(c.rebuilt('a')).toEqual(await c.real('a'))
   })
+
+  it('a prepared transaction that waits over restarts is told once, at its commit, and nothing around it is lost', async () => {
+    const c = await make(`CREATE TABLE a (id int PRIMARY KEY)`, { 'publication.autocreate.mode': 'all_tables' })
+    await c.sql(`SELECT pg_create_logical_replication_slot('${c.slot}', 'pgoutput', false, true)`)
+    await c.open()
+    await c.caughtUp(['a'])
+    const name = `p_${c.database}`
+    await server.run(`BEGIN; INSERT INTO a VALUES (1), (2); PREPARE TRANSACTION '${name}'`, c.database)
+    await c.sql(`INSERT INTO a VALUES (3)`)
+    for (let i = 0; i < 3; i++) {
+      await c.poll()
+      c.commit()
+      await c.restart()
+      await c.sql(`INSERT INTO a VALUES (${4 + i})`)
+    }
+    while (c.events('a').length < 4) {
+      await c.poll()
+      c.commit()
+    }
+    await c.restart()
+    await c.sql(`COMMIT PREPARED '${name}'`)
+    await c.sql(`INSERT INTO a VALUES (7)`)
+    await c.caughtUp()
+    await c.restart()
+    await c.caughtUp()
+    expect(c.events('a').map(e => e.after?.id)).toEqual([3, 4, 5, 6, 1, 2, 7])
+  })
+
+  it('a table that is attached as a partition, dropped and made again, or swapped with another comes back whole', async () => {
+    const c = await make(
+      `CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+       INSERT INTO p VALUES (1, 'old'); CREATE TABLE x (id int PRIMARY KEY, v text); INSERT INTO x VALUES (1, 'x');
+       CREATE TABLE y (id int PRIMARY KEY, v text); INSERT INTO y VALUES (1, 'y')`,
+      { 'table.include.list': ['public\\.p[12]', 'public\\.[xy]'], 'publication.autocreate.mode': 'filtered' },
+    )
+    await c.open()
+    await c.caughtUp(['p1', 'x', 'y'])
+    await server.run(
+      `CREATE TABLE p2 (id int PRIMARY KEY, v text); INSERT INTO p2 VALUES (11, 'before');
+       ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (12, 'behind');
+       DROP TABLE x; ALTER TABLE y RENAME TO x; CREATE TABLE y (id int PRIMARY KEY, v text); INSERT INTO y VALUES (2, 'new y')`,
+      c.database,
+    )
+    await c.restart()
+    await c.caughtUp(['p1', 'p2', 'y'])
+    expect(c.rebuilt('p2')).toEqual(await c.real('p2'))
+    expect(c.rebuilt('y').filter(row => row.includes('new'))).toEqual(await c.real('y'))
+    await c.sql(`INSERT INTO x VALUES (5, 'later'); INSERT INTO y VALUES (6, 'later')`)
+    await c.restart()
+    await c.caughtUp(['y'])
+    expect(c.events('x').at(-1)!.after).toEqual({ id: 5, v: 'later' })
+    expect(c.events('y').at(-1)!.after).toEqual({ id: 6, v: 'later' })
+  })
 })
