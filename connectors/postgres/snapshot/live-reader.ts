@@ -61,6 +61,15 @@ export class LiveReader {
     return this.#client
   }
 
+  /** Throws CONFIG_INVALID on a standby, which takes no watermarks. */
+  async checkPrimary(): Promise<void> {
+    const { rows } = await (await this.client()).query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
+    if (rows[0]?.standby !== true) return
+    const message =
+      'signal execute-snapshot: expected the primary, got a standby, into whose stream no watermarks can be written; connect to the primary, or read the table by a connector with snapshot.mode initial_only'
+    throw new KtsError('CONFIG_INVALID', message)
+  }
+
   /** Throws CONFIG_INVALID where the server does not take it as a condition on the table. */
   async checkFilter(info: TableInfo, filter: string): Promise<void> {
     const client = await this.client()

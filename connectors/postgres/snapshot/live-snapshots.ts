@@ -193,6 +193,7 @@ class Live implements LiveSnapshots {
     if (request.kind === 'execute') {
       const checker = new LiveReader({ ...this.#parts, chunkRows: 1 })
       try {
+        await checker.checkPrimary()
         for (const { info, filter } of request.tables) {
           if (filter !== undefined) await checker.checkFilter(info, filter)
         }

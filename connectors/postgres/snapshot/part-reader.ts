@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock, errorCode } from '../../../runtime/api/index.ts'
+import type { Clock } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
@@ -82,7 +82,8 @@ export class PartReader {
       this.#copy = await CopyStream.begin(this.#client, sql, { clock, both: false })
     } catch (error) {
       // A column was dropped or renamed: the snapshot is older than the definition that the server reads by.
-      if (filter !== undefined || errorCode(error) !== UNDEFINED_COLUMN) throw error
+      const { sqlState } = serverError(error, 'reading').details ?? {}
+      if (filter !== undefined || sqlState !== UNDEFINED_COLUMN) throw error
       await this.#client.query('ROLLBACK')
       this.rewritten = true
       this.#ended = true
