@@ -24,6 +24,9 @@ import type { TableInfo } from './table-info.ts'
 import { columnCodec } from './types/index.ts'
 import { VERSION } from './version.ts'
 
+/** Polls whose memory is waited for: of a long transaction the others are left to the collector. */
+const GIVEN_MAX = 16
+
 /** Captures one database: first the rows that there are, then every committed change, each once and in order. */
 export class PostgresSourceTask implements SourceTask {
   readonly #session: Session
@@ -111,7 +114,9 @@ export class PostgresSourceTask implements SourceTask {
       throw this.#reaction(error)
     })
     const batch = this.#withForgotten(polled)
-    if (typeof batch !== 'string') this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
+    if (typeof batch === 'string') return batch
+    this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
+    if (this.#given.length > GIVEN_MAX) this.#given.shift()
     return batch
   }
 

@@ -1,4 +1,5 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { EventBatch } from '../../../connectors/postgres/events/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
 import { Connector } from './exactness-harness.ts'
 
@@ -12,7 +13,10 @@ describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', vers
   beforeAll(async () => {
     server = await sharedPostgres(version)
   }, 120_000)
-  afterEach(() => connector.close())
+  afterEach(async () => {
+    vi.restoreAllMocks()
+    await connector.close()
+  })
 
   it('every table is read again when the place was lost, also when that is cut short', async () => {
     const c = await make(
@@ -139,10 +143,17 @@ describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', vers
     expect(c.rebuilt('b')).toEqual(await c.real('b'))
   })
 
-  it('a column that can only be read as text is met in the midst of a transaction: nothing is lost or told twice', async () => {
+  it('a column that can only be read as text is met in the midst of a transaction of a binary stream: nothing is lost or told twice', async () => {
     const c = await make(`CREATE TABLE a (id int PRIMARY KEY, v text)`, { 'publication.autocreate.mode': 'all_tables' })
     await c.open()
     await c.caughtUp(['a'])
+    // Streams are text where the position does not say otherwise.
+    for (const [name, checkpoint] of c.checkpoints) {
+      const { position } = checkpoint
+      if (position?.binary === false)
+        c.checkpoints.set(name, { ...checkpoint, position: { ...position, binary: true } })
+    }
+    await c.restart()
     await server.run(
       `CREATE TYPE odd; CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS 'textin';
        CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
@@ -277,5 +288,42 @@ describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', vers
     await c.caughtUp(['y'])
     expect(c.events('x').at(-1)!.after).toEqual({ id: 5, v: 'later' })
     expect(c.events('y').at(-1)!.after).toEqual({ id: 6, v: 'later' })
+  })
+
+  it.each([
+    ['a table leaves the publication', 'ALTER PUBLICATION mine DROP TABLE b'],
+    ['a table joins the publication', 'ALTER PUBLICATION mine ADD TABLE d'],
+    ['the publication leaves out inserts', "ALTER PUBLICATION mine SET (publish = 'update')"],
+    ['a table is dropped', 'DROP TABLE b'],
+    ['a table gets another column and name', 'ALTER TABLE a ADD w int DEFAULT 7; ALTER TABLE b RENAME TO e'],
+  ])('a transaction that was told in half goes on where it was when %s meanwhile', async (_, change) => {
+    vi.spyOn(EventBatch.prototype, 'full', 'get').mockImplementation(function (this: EventBatch) {
+      return this.count >= 4
+    })
+    const c = await make(
+      `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE d (id int PRIMARY KEY);
+       CREATE PUBLICATION mine FOR TABLE a, b`,
+      { 'publication.name': 'mine', 'publication.autocreate.mode': 'disabled' },
+    )
+    await c.open()
+    await c.caughtUp(['a', 'b'])
+    const rows = Array.from(
+      { length: 10 },
+      (_, i) => `INSERT INTO b VALUES (${i}); INSERT INTO d VALUES (${i}); INSERT INTO a VALUES (${i});`,
+    )
+    await c.sql(`BEGIN; ${rows.join(' ')} COMMIT`)
+    while (c.committed.filter(e => e.op === 'c').length < 7) {
+      await c.poll()
+      c.commit()
+    }
+    await c.kill()
+    expect(c.position?.changes).toBeTypeOf('number')
+    await server.run(change, c.database)
+    await c.open()
+    await c.caughtUp()
+    const told = (table: string) => c.events(table).flatMap(e => (e.op === 'c' ? [e.after!.id] : []))
+    expect(told('a')).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(told('b')).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(told('d')).toEqual([])
   })
 })
