@@ -163,12 +163,12 @@ export class Connector {
   }
 
   /** Polls and commits until all that is committed at the server now is durable here, and these tables are read. */
-  async caughtUp(read: readonly string[] = []): Promise<void> {
+  async caughtUp(read: readonly string[] = [], withinMs = 20_000): Promise<void> {
     const { rows } = await this.sql(
       `SELECT pg_current_wal_insert_lsn() AS lsn, pg_logical_emit_message(true, 'kts-connect.end', '')`,
     )
     const target = parseLsn(rows[0].lsn)
-    const deadline = Date.now() + 10_000
+    const deadline = Date.now() + withinMs
     const isRead = (table: string) => this.progress(table)?.done === true
     while (parseLsn(String(this.position?.lsn ?? '0/0')) <= target || !read.every(isRead)) {
       if (Date.now() > deadline) throw new Error(`not there: ${stringifyJson([...this.checkpoints.values()] as never)}`)

@@ -1,9 +1,13 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { EventBatch } from '../../../connectors/postgres/events/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import type { PostgresVersion } from '../../support/postgres-binaries.ts'
 import { Connector } from './exactness-harness.ts'
 
-describe.each([15, 17] as const)('what a connector tells of PostgreSQL %i', version => {
+/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
+const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+
+describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
   let server: PostgresServer
   let connector: Connector
   const make = async (schema: string, settings: Record<string, unknown> = {}) => {
