@@ -1,5 +1,6 @@
 import {
   errorMessage,
+  KtsError,
   randomId,
   reactionTo,
   type SourceCheckpoint,
@@ -25,6 +26,8 @@ import { watermarkOf } from './watermark.ts'
 
 const REPORT_MS = 1000
 const LOOK_MS = 5
+/** How soon a table is tried again that may not be read. */
+const DENIED_MS = 5000
 
 /** A chunk on its way: `lowAt` counts the transactions that were told before its low watermark. */
 interface Under {
@@ -60,6 +63,8 @@ class Live implements LiveSnapshots {
   readonly #reader: LiveReader
   readonly #signals: SignalTable
   readonly #told = new ToldTransactions()
+  /** Told of already. */
+  readonly #denied = new Set<LiveTable>()
   #transaction: CommittedTransaction | undefined
   #under: Under | undefined
   #blocking: BlockingSnapshot | undefined
@@ -263,6 +268,10 @@ class Live implements LiveSnapshots {
         if (table.exact) await this.#readBlocking(table)
         else await this.#readBeside(table)
       } catch (error) {
+        if (!this.#closed && isDenied(error)) {
+          await this.#waitForRight(table, error)
+          continue
+        }
         // A condition that a signal brought (it may fail on some row only) must not stop the stream for good.
         const isRequest = table.progress.filter !== undefined && reactionTo(error) !== 'retry'
         if (!isRequest || this.#closed) throw error
@@ -275,6 +284,28 @@ class Live implements LiveSnapshots {
         await this.#reader.close()
       }
     }
+  }
+
+  /** A right that one table lacks must not stop the stream of all: the others come first, and it is tried again. */
+  async #waitForRight(table: LiveTable, error: unknown): Promise<void> {
+    const { clock, log, report } = this.#parts
+    this.#under = undefined
+    table.closeWindow()
+    await this.#reader.close()
+    if (!this.#denied.has(table)) {
+      this.#denied.add(table)
+      log.error(
+        { table: table.name },
+        `${errorMessage(error)}; its rows are read once that is granted (GRANT SELECT), its changes come already`,
+      )
+    }
+    report({ 'snapshot beside the stream': `${table.name}: waits, ${errorMessage(error)}` })
+    this.#tables.putLast(table)
+    const next = this.#tables.next()
+    if (next !== undefined && !this.#denied.has(next)) return
+    const again = new AbortController()
+    this.#work = () => again.abort()
+    if (!this.#closed) await sleep(clock, DENIED_MS, again.signal)
   }
 
   async #readBeside(table: LiveTable): Promise<void> {
@@ -342,6 +373,11 @@ class Live implements LiveSnapshots {
     await this.#driving.catch(() => undefined)
     await this.#reader.close()
   }
+}
+
+/** insufficient_privilege: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function isDenied(error: unknown): boolean {
+  return error instanceof KtsError && error.details?.sqlState === '42501'
 }
 
 function newUnder(table: LiveTable, id: string, settle: () => void): Under {

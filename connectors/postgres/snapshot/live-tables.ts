@@ -76,6 +76,10 @@ export class LiveTables {
     return this.#paused ? undefined : this.#tables[0]
   }
 
+  putLast(table: LiveTable): void {
+    if (this.has(table)) this.#tables = [...this.#tables.filter(other => other !== table), table]
+  }
+
   add(tables: readonly TableInfo[], streamed: readonly TableInfo[]): void {
     const { options, random } = this.#parts
     for (const info of streamed) this.#finished({ ...newProgress(info, randomId(random)), done: true })
