@@ -50,6 +50,8 @@ export interface TaskOptions {
   readonly log?: Logger
   /** Is waited for in front of each statement of those who read beside the stream. */
   readonly between?: () => Promise<void>
+  /** Is waited for when a place in the stream is known to the server, and not yet to who asked for it. */
+  readonly placed?: () => Promise<void>
 }
 
 export { connectTo }
@@ -150,7 +152,7 @@ export class TestTask implements ChangeHandler {
       plan: { live: plan.live, skipped: plan.skipped },
       tables: () => this.#infos,
       table: oid => catalog.table(oid),
-      replication: () => this.#connect(true),
+      replication: async () => followed(await this.#connect(true), this.#options.placed),
       count: (name, by = 1) => void this.counts.set(name, (this.counts.get(name) ?? 0) + by),
       wake: () => undefined,
     })
@@ -378,14 +380,29 @@ function rowOf(relation: Relation, row: Tuple): Row {
   )
 }
 
+type Query = (...parts: unknown[]) => Promise<pg.QueryResult>
+
+function patched(client: pg.Client, change: (query: Query) => Query): pg.Client {
+  const query = client.query.bind(client) as Query
+  const changed = change(query)
+  const any = client as { query: unknown }
+  any.query = (...parts: unknown[]) => (typeof parts[0] === 'string' ? changed(...parts) : query(...parts))
+  return client
+}
+
 function interrupted(client: pg.Client, between: (() => Promise<void>) | undefined): pg.Client {
   if (between === undefined) return client
-  const query = client.query.bind(client) as (...query: unknown[]) => Promise<pg.QueryResult>
-  const interruptedQuery = async (...parts: unknown[]) => {
+  return patched(client, query => async (...parts) => {
     await between()
     return query(...parts)
-  }
-  const any = client as { query: unknown }
-  any.query = (...parts: unknown[]) => (typeof parts[0] === 'string' ? interruptedQuery(...parts) : query(...parts))
-  return client
+  })
+}
+
+function followed(client: pg.Client, placed: (() => Promise<void>) | undefined): pg.Client {
+  if (placed === undefined) return client
+  return patched(client, query => async (...parts) => {
+    const result = await query(...parts)
+    if (String(parts[0]).startsWith('CREATE_REPLICATION_SLOT')) await placed()
+    return result
+  })
 }

@@ -157,11 +157,7 @@ CREATE TABLE t (id int PRIMARY KEY, big text);
 INSERT INTO t SELECT i, repeat('x', CASE WHEN i BETWEEN 30 AND 40 THEN 3000000 ELSE 10 END) FROM generate_series(1, 400) i;
 CREATE TABLE bag (n int);
 CREATE PUBLICATION pub FOR ALL TABLES`)
-    const statements: string[] = []
-    const task = await streaming(name, {
-      options: { 'incremental.snapshot.chunk.size': 16_384 },
-      between: async () => void statements.push(''),
-    })
+    const task = await streaming(name, { options: { 'incremental.snapshot.chunk.size': 16_384 } })
     await task.ask('execute-snapshot', execute('t'))
     await task.pollUntil(() => task.finished)
     const ids = task.reads('t').map(t => Number(t.row.id))
@@ -189,10 +185,18 @@ CREATE PUBLICATION pub FOR ALL TABLES`)
     await task.ask('execute-snapshot', execute('t'))
     await task.pollUntil(() => task.finished)
     await task.caughtUp()
-    // At each place all rows have the columns of the table there: those of the changes around them.
-    const columns = await server.query(`SELECT * FROM t LIMIT 1`, name)
-    const last = task.committedLog.filter(t => t.op === 'r' || t.op === 'u').at(-1)!
-    expect(Object.keys(last.row)).toEqual(columns.fields.map(field => field.name))
+    // Each change of the definition has an update behind it: rows have the columns of the update before them.
+    let columns: string | undefined
+    let compared = 0
+    for (const { op, row } of task.committedLog) {
+      const names = Object.keys(row).join()
+      if (op === 'r' && columns !== undefined) {
+        expect(names).toBe(columns)
+        compared++
+      }
+      if (op === 'u') columns = names
+    }
+    expect(compared).toBeGreaterThan(20)
     expect(new Set(task.reads('t').map(t => t.row.id)).size).toBe(60)
     await task.close()
   })
@@ -256,17 +260,19 @@ CREATE PUBLICATION pub FOR ALL TABLES`)
 
   it('without a key is read at one place, for which the stream waits when the table changes fast', async () => {
     const name = await database()
-    const writer = await client(name)
-    const task = await streaming(name)
-    let isWriting = true
-    const writing = (async () => {
-      for (let n = 100; isWriting; n++) await writer.query(`INSERT INTO bag VALUES (${n})`)
-    })()
+    let places = 0
+    const placed = async () => {
+      places++
+      await server.query(`INSERT INTO bag VALUES (${1000 + places})`, name)
+      const isTold = () => task.committedLog.some(t => t.row.n === '1001')
+      while (!isTold()) await new Promise(resolve => setImmediate(resolve))
+    }
+    const task = await streaming(name, { placed })
     await task.ask('execute-snapshot', execute('bag'))
     await task.pollUntil(() => task.finished)
-    isWriting = false
-    await writing
     await task.caughtUp()
+    expect(task.counts.get('snapshot places held')).toBe(1)
+    expect(places).toBe(2)
     const bag = task.committedLog.filter(t => t.table === 'public.bag')
     const first = bag.findIndex(t => t.op === 'r')
     const reads = bag.filter(t => t.op === 'r').length
