@@ -1,4 +1,5 @@
 import type { TaskContext } from '../../runtime/api/index.ts'
+import { AttachedPartitions } from './attached-partitions.ts'
 import { capturedTables } from './catalog.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { PostgresOptions } from './options.ts'
@@ -41,6 +42,7 @@ export class Background {
     const everyMs = message ? options['slot.heartbeat.interval.ms'] : options['heartbeat.interval.ms']
     const query = options['heartbeat.action.query']
     const { serverVersion } = session.catalog
+    const attached = new AttachedPartitions(log, session.position.since)
     const look = async () => {
       const publication = options['publication.name']
       await connection.use(async client => {
@@ -55,6 +57,7 @@ export class Background {
         const found = (await capturedTables(client, session.filter, { publication })).map(table => table.oid)
         const known = tables().map(table => table.oid)
         left(known.filter(oid => !found.includes(oid)))
+        await attached.look(client, found)
         const unknown = found.filter(oid => !known.includes(oid))
         if (unknown.length === 0) return
         await added(unknown, await tablesSince(client, publication, session.filter, session.position.since))

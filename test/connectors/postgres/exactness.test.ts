@@ -1,7 +1,9 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { AttachedPartitions } from '../../../connectors/postgres/attached-partitions.ts'
 import { EventBatch } from '../../../connectors/postgres/events/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
 import type { PostgresVersion } from '../../support/postgres-binaries.ts'
+import { recordingLogger } from '../../support/recording-logger.ts'
 import { Connector } from './exactness-harness.ts'
 
 /** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
@@ -329,5 +331,27 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     expect(told('a')).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(told('b')).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(told('d')).toEqual([])
+  })
+
+  it('a partition with rows of its own that is attached to a captured root is told of, a new one is not', async () => {
+    const c = await make(
+      `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old VALUES (11)`,
+    )
+    const client = await c.connect()
+    const { rows } = await client.query(
+      'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS since, $1::regclass::oid AS root',
+      ['p'],
+    )
+    const logger = recordingLogger()
+    const attached = new AttachedPartitions(logger, rows[0].since)
+    await server.run(
+      `CREATE TABLE new PARTITION OF p FOR VALUES FROM (0) TO (10); ALTER TABLE p ATTACH PARTITION old FOR VALUES FROM (10) TO (20)`,
+      c.database,
+    )
+    for (let i = 0; i < 2; i++) await attached.look(client, [rows[0].root])
+    expect(logger.lines.map(line => line.message)).toEqual([
+      expect.stringMatching(/^old was attached to public\.p: .* --tables public\.p$/),
+    ])
+    await client.end()
   })
 })
