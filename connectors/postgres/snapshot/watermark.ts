@@ -1,7 +1,10 @@
 import type pg from 'pg'
+import { KtsError } from '../../../runtime/api/index.ts'
 import type { LogicalMessage } from '../changes.ts'
 import { serverError } from '../server-error.ts'
 
+/** `cannot assign TransactionIds during recovery`, which is never translated and has no SQLSTATE of its own. */
+const IN_RECOVERY = /during recovery/
 /** Prefix of the messages that say in the stream when rows were read. They are no events. */
 const WATERMARK = 'kts-connect.watermark'
 
@@ -16,10 +19,9 @@ export async function emitWatermark(client: pg.Client, { kind, id }: Watermark):
   try {
     await client.query('SELECT pg_logical_emit_message(true, $1, $2)', [WATERMARK, `${kind}:${id}`])
   } catch (error) {
-    throw serverError(
-      error,
-      'writing a watermark (pg_logical_emit_message), by which tables are read beside the stream; it needs the primary, not a standby',
-    )
+    const problem = serverError(error, 'writing a watermark, by which tables are read beside the stream')
+    if (!IN_RECOVERY.test(problem.message)) throw problem
+    throw new KtsError('CONFIG_INVALID', `${problem.message}: it needs the primary, not a standby`, { cause: error })
   }
 }
 

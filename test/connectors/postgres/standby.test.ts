@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { checkServer } from '../../../connectors/postgres/checks.ts'
 import { closeClient } from '../../../connectors/postgres/connection.ts'
 import type { ConnectionOptions } from '../../../connectors/postgres/connection-options.ts'
+import { emitWatermark } from '../../../connectors/postgres/snapshot/watermark.ts'
 import { systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts'
 import { connectionsTo, slotOptions } from './server-harness.ts'
@@ -64,6 +65,14 @@ describe.each([15, 17] as const)('with a standby of PostgreSQL %i', version => {
         ? expect.stringMatching(/^error: expected the primary, since standbys decode from PostgreSQL 16 on/)
         : expect.stringMatching(/^warning: expected hot_standby_feedback on/),
     ])
+
+    const any = { 'database.port': standby.port, 'database.target.session.attrs': 'any' } as const
+    const client = await connectionsTo(standby, 'postgres', any).regular()
+    await expect(emitWatermark(client, { kind: 'low', id: 'x' })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(/beside the stream: .* it needs the primary, not a standby$/),
+    })
+    await closeClient(client, systemClock)
 
     await primary.stop('immediate')
     await expect(reached({})).rejects.toMatchObject({
