@@ -18,7 +18,7 @@ import type { PostgresOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 import { dropSlot, dropSlotSql } from './slot.ts'
 import { slotHealth, stoppedMessage } from './slot-health.ts'
-import { snapshotTable, staleProgress } from './snapshot/index.ts'
+import { readProgress, snapshotTable } from './snapshot/index.ts'
 import { StreamPhase } from './stream-phase.ts'
 import type { TableInfo } from './table-info.ts'
 import { columnCodec } from './types/index.ts'
@@ -258,7 +258,9 @@ export class PostgresSourceTask implements SourceTask {
     this.#context.log.info({ tables: names }, 'tables are no longer among the captured ones')
     this.#tables = this.#tables.filter(table => !left.includes(table))
     const server = this.#options['topic.prefix']
-    const before = staleProgress(server, this.#session.checkpoints, this.#tables).map(({ partition }) => partition)
+    const isOfLeft = (checkpoint: SourceCheckpoint) =>
+      readProgress(server, [checkpoint]).some(({ of }) => left.some(({ oid }) => oid === of))
+    const before = this.#session.checkpoints.filter(isOfLeft).map(({ partition }) => partition)
     const now = left.map(({ schema, table }) => ({ server, schema, table }))
     this.#forgotten.push(...[...before, ...now].map(partition => ({ partition, position: null })))
     this.#stream?.forget(left)

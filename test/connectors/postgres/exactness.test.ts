@@ -243,32 +243,36 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     expect(c.rebuilt('a')).toEqual(await c.real('a'))
   })
 
-  it('a prepared transaction that waits over restarts is told once, at its commit, and nothing around it is lost', async () => {
-    const c = await make(`CREATE TABLE a (id int PRIMARY KEY)`, { 'publication.autocreate.mode': 'all_tables' })
-    await c.sql(`SELECT pg_create_logical_replication_slot('${c.slot}', 'pgoutput', false, true)`)
-    await c.open()
-    await c.caughtUp(['a'])
-    const name = `p_${c.database}`
-    await server.run(`BEGIN; INSERT INTO a VALUES (1), (2); PREPARE TRANSACTION '${name}'`, c.database)
-    await c.sql(`INSERT INTO a VALUES (3)`)
-    for (let i = 0; i < 3; i++) {
-      await c.poll()
-      c.commit()
+  // pgoutput has it from 15 on.
+  it.runIf(version >= 15)(
+    'a prepared transaction that waits over restarts is told once, at its commit, and nothing around it is lost',
+    async () => {
+      const c = await make(`CREATE TABLE a (id int PRIMARY KEY)`, { 'publication.autocreate.mode': 'all_tables' })
+      await c.sql(`SELECT pg_create_logical_replication_slot('${c.slot}', 'pgoutput', false, true)`)
+      await c.open()
+      await c.caughtUp(['a'])
+      const name = `p_${c.database}`
+      await server.run(`BEGIN; INSERT INTO a VALUES (1), (2); PREPARE TRANSACTION '${name}'`, c.database)
+      await c.sql(`INSERT INTO a VALUES (3)`)
+      for (let i = 0; i < 3; i++) {
+        await c.poll()
+        c.commit()
+        await c.restart()
+        await c.sql(`INSERT INTO a VALUES (${4 + i})`)
+      }
+      while (c.events('a').length < 4) {
+        await c.poll()
+        c.commit()
+      }
       await c.restart()
-      await c.sql(`INSERT INTO a VALUES (${4 + i})`)
-    }
-    while (c.events('a').length < 4) {
-      await c.poll()
-      c.commit()
-    }
-    await c.restart()
-    await c.sql(`COMMIT PREPARED '${name}'`)
-    await c.sql(`INSERT INTO a VALUES (7)`)
-    await c.caughtUp()
-    await c.restart()
-    await c.caughtUp()
-    expect(c.events('a').map(e => e.after?.id)).toEqual([3, 4, 5, 6, 1, 2, 7])
-  })
+      await c.sql(`COMMIT PREPARED '${name}'`)
+      await c.sql(`INSERT INTO a VALUES (7)`)
+      await c.caughtUp()
+      await c.restart()
+      await c.caughtUp()
+      expect(c.events('a').map(e => e.after?.id)).toEqual([3, 4, 5, 6, 1, 2, 7])
+    },
+  )
 
   it('a table that is attached as a partition, dropped and made again, or swapped with another comes back whole', async () => {
     const c = await make(
