@@ -1,6 +1,5 @@
 import {
   errorMessage,
-  KtsError,
   randomId,
   reactionTo,
   type SourceCheckpoint,
@@ -14,6 +13,7 @@ import { serverError } from '../server-error.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { Tuple } from '../tuple.ts'
 import { BlockingSnapshot } from './blocking-snapshot.ts'
+import { DeniedTables, isDenied } from './denied-tables.ts'
 import type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 import { LiveReader, type Reading } from './live-reader.ts'
 import type { LiveTable } from './live-table.ts'
@@ -63,8 +63,7 @@ class Live implements LiveSnapshots {
   readonly #reader: LiveReader
   readonly #signals: SignalTable
   readonly #told = new ToldTransactions()
-  /** Told of already. */
-  readonly #denied = new Set<LiveTable>()
+  readonly #denied: DeniedTables
   #transaction: CommittedTransaction | undefined
   #under: Under | undefined
   #blocking: BlockingSnapshot | undefined
@@ -76,6 +75,7 @@ class Live implements LiveSnapshots {
 
   constructor(parts: LiveSnapshotParts) {
     this.#parts = parts
+    this.#denied = new DeniedTables(parts)
     this.#tables = new LiveTables(parts)
     this.#reader = new LiveReader({ ...parts, chunkRows: parts.options['incremental.snapshot.chunk.size'] })
     this.#signals = new SignalTable(parts.options)
@@ -288,24 +288,16 @@ class Live implements LiveSnapshots {
 
   /** A right that one table lacks must not stop the stream of all: the others come first, and it is tried again. */
   async #waitForRight(table: LiveTable, error: unknown): Promise<void> {
-    const { clock, log, report } = this.#parts
     this.#under = undefined
     table.closeWindow()
     await this.#reader.close()
-    if (!this.#denied.has(table)) {
-      this.#denied.add(table)
-      log.error(
-        { table: table.name },
-        `${errorMessage(error)}; its rows are read once that is granted (GRANT SELECT), its changes come already`,
-      )
-    }
-    report({ 'snapshot beside the stream': `${table.name}: waits, ${errorMessage(error)}` })
+    this.#denied.add(table, error)
     this.#tables.putLast(table)
     const next = this.#tables.next()
     if (next !== undefined && !this.#denied.has(next)) return
     const again = new AbortController()
     this.#work = () => again.abort()
-    if (!this.#closed) await sleep(clock, DENIED_MS, again.signal)
+    if (!this.#closed) await sleep(this.#parts.clock, DENIED_MS, again.signal)
   }
 
   async #readBeside(table: LiveTable): Promise<void> {
@@ -373,11 +365,6 @@ class Live implements LiveSnapshots {
     await this.#driving.catch(() => undefined)
     await this.#reader.close()
   }
-}
-
-/** insufficient_privilege: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function isDenied(error: unknown): boolean {
-  return error instanceof KtsError && error.details?.sqlState === '42501'
 }
 
 function newUnder(table: LiveTable, id: string, settle: () => void): Under {

@@ -123,7 +123,7 @@ describe('the stream through faults', () => {
     const stream = await source.open()
     await source.sql('DROP PUBLICATION pub')
     await source.sql('INSERT INTO t VALUES (1)')
-    await expect(readTo(stream, new Recorder(), await source.now())).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+    await expect(readTo(stream, new Recorder(), await source.now())).rejects.toMatchObject({ code: 'POSITION_LOST' })
   })
 
   it('tells that the server ended the connection, and says what it said', async () => {
