@@ -26,6 +26,8 @@ import { watermarkOf } from './watermark.ts'
 
 const REPORT_MS = 1000
 const LOOK_MS = 5
+/** Before a chunk is read again that lacked a commit: at once as a rule, but a standby that is away may hold one for hours. */
+const UNSEEN_MS = 20
 /** How soon a table is tried again that may not be read. */
 const DENIED_MS = 5000
 
@@ -41,6 +43,8 @@ interface Under {
   due: boolean
   told: number
   dropped: number
+  /** A commit that is told is not visible yet. */
+  unseen: boolean
   /** Rows that were owed when it was read. */
   readonly owed: number
   source: SnapshotSource | undefined
@@ -124,9 +128,14 @@ class Live implements LiveSnapshots {
       this.#due(under)
       return
     }
-    if (isUnseen) this.#parts.count('snapshot chunks read again')
+    if (isUnseen) this.#unseen(under)
     table.closeWindow()
     under.settle()
+  }
+
+  #unseen(under: Under): void {
+    under.unseen = true
+    this.#parts.count('snapshot chunks read again')
   }
 
   #due(under: Under): void {
@@ -319,12 +328,16 @@ class Live implements LiveSnapshots {
     if (outcome === 'nothing') this.#tables.finish(table)
     else if (outcome === 'gone') this.#tables.forget(table.progress.of)
     else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
+    if (under.unseen) await sleep(this.#parts.clock, UNSEEN_MS)
   }
 
   #take(under: Under, reading: Reading): boolean {
     if (!this.#tables.has(under.table)) return false
     // The stream has waited: what it told is told already, seen or not.
-    if (under.held && this.#told.anyUnseen(reading.chunk.snapshot, this.#told.count)) return false
+    if (under.held && this.#told.anyUnseen(reading.chunk.snapshot, this.#told.count)) {
+      this.#unseen(under)
+      return false
+    }
     under.reading = reading
     return true
   }
@@ -368,6 +381,14 @@ class Live implements LiveSnapshots {
 }
 
 function newUnder(table: LiveTable, id: string, settle: () => void): Under {
-  const begins = { lowAt: undefined, reading: undefined, due: false, told: 0, dropped: 0, source: undefined }
+  const begins = {
+    lowAt: undefined,
+    reading: undefined,
+    due: false,
+    told: 0,
+    dropped: 0,
+    unseen: false,
+    source: undefined,
+  }
   return { table, id, held: table.stalled, owed: table.owed, settle, ...begins }
 }
