@@ -36,6 +36,7 @@ import {
   type TaskSignal,
 } from '../../../runtime/api/index.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
+import { followed, interrupted } from './snapshot-clients.ts'
 import { connectTo, type Row, realRows, type Told } from './snapshot-told.ts'
 
 export interface TaskOptions {
@@ -378,31 +379,4 @@ function rowOf(relation: Relation, row: Tuple): Row {
       return [name, row.kinds[i] === 3 ? bytes.toString('hex') : bytes.toString('utf8')]
     }),
   )
-}
-
-type Query = (...parts: unknown[]) => Promise<pg.QueryResult>
-
-function patched(client: pg.Client, change: (query: Query) => Query): pg.Client {
-  const query = client.query.bind(client) as Query
-  const changed = change(query)
-  const any = client as { query: unknown }
-  any.query = (...parts: unknown[]) => (typeof parts[0] === 'string' ? changed(...parts) : query(...parts))
-  return client
-}
-
-function interrupted(client: pg.Client, between: (() => Promise<void>) | undefined): pg.Client {
-  if (between === undefined) return client
-  return patched(client, query => async (...parts) => {
-    await between()
-    return query(...parts)
-  })
-}
-
-function followed(client: pg.Client, placed: (() => Promise<void>) | undefined): pg.Client {
-  if (placed === undefined) return client
-  return patched(client, query => async (...parts) => {
-    const result = await query(...parts)
-    if (String(parts[0]).startsWith('CREATE_REPLICATION_SLOT')) await placed()
-    return result
-  })
 }
