@@ -64,7 +64,7 @@ export class Background {
       })
     }
     this.#parts = [
-      new SlotMonitor({ connection, slotName: options['slot.name'], clock, log, report }),
+      new SlotMonitor({ connection, slotName: options['slot.name'], clock, log, report, start: options }),
       new Periodic({ what: 'looking for new tables', everyMs: TABLES_EVERY_MS, clock, log, work: look }),
       ...(everyMs > 0 && (message || query !== undefined)
         ? [new Heartbeat({ connection, serverVersion, everyMs, message, query, clock, log })]

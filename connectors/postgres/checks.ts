@@ -8,11 +8,14 @@ import { publicationProblems } from './publication-checks.ts'
 import { dropSlotSql, quoted, slotState } from './slot.ts'
 import { checkSlot } from './slot-check.ts'
 import type { SlotOptions } from './slot-options.ts'
+import type { SnapshotOptions } from './snapshot-options.ts'
 import { TableFilter } from './table-filter.ts'
 import { tableProblems } from './table-checks.ts'
 
 /** An inactive slot that holds more than this is told of. */
 const ORPHAN_BYTES = 256 << 20
+
+export type CheckedOptions = SlotOptions & Pick<SnapshotOptions, 'snapshot.mode'>
 
 /** Of the role that we connect as, and of the server's settings. */
 interface Facts {
@@ -33,7 +36,7 @@ interface Facts {
  */
 export async function checkServer(
   connections: Connections,
-  options: SlotOptions,
+  options: CheckedOptions,
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<readonly Problem[]> {
@@ -46,8 +49,10 @@ export async function checkServer(
       ...serverProblems(server, facts),
       ...(await roleProblems(connections, facts, clock, signal)),
       ...(await slotProblems(client, options, server, facts)),
+      ...dropProblems(options),
       ...(await orphanProblems(client, options['slot.name'])),
       ...(await publicationProblems(client, options, filter, facts)),
+      ...alterProblems(options, server.version),
       ...(await tableProblems(client, options, filter, facts.role)),
     ]
   } finally {
@@ -172,6 +177,35 @@ async function slotProblems(
       ),
     )
   return problems
+}
+
+function dropProblems(options: CheckedOptions): Problem[] {
+  const mode = options['snapshot.mode']
+  if (!options['slot.drop.on.stop'] || mode === 'when_needed' || mode === 'initial_only') return []
+  return [
+    warning(
+      `slot.drop.on.stop: expected snapshot.mode when_needed, got ${mode}: once the connector has stopped its slot is gone, and the next start fails with POSITION_LOST; set snapshot.mode to when_needed, or leave the slot`,
+    ),
+  ]
+}
+
+/**
+ * Minor releases before these go on with an outdated cache when a publication is altered under an open transaction:
+ * https://www.postgresql.org/docs/release/17.5/
+ */
+const ALTERS_SAFELY: Readonly<Record<number, number>> = { 14: 18, 15: 13, 16: 9, 17: 5 }
+
+/** Of a server with this `server_version_num`. */
+export function alterProblems(options: Pick<SlotOptions, 'publication.autocreate.mode'>, version: number): Problem[] {
+  const major = Math.floor(version / 10_000)
+  const minor = version % 10_000
+  const mended = ALTERS_SAFELY[major]
+  if (options['publication.autocreate.mode'] !== 'filtered' || mended === undefined || minor >= mended) return []
+  return [
+    warning(
+      `publication.autocreate.mode is filtered: expected PostgreSQL ${major}.${mended} or later, got ${major}.${minor}, which may leave out changes of a table that is added to the publication while a transaction that writes to it is open; update the server, or set the mode to all_tables`,
+    ),
+  ]
 }
 
 async function slotNames(client: pg.Client): Promise<string> {

@@ -4,14 +4,18 @@ import { serverError } from './server-error.ts'
 /** Of the client: the server answered N to the request for TLS. */
 const TLS_REFUSED = 'The server does not support SSL connections'
 
+const TRIED_AGAIN =
+  '; a running connector tries it again and again, so once the server lets it in nothing else is to be done (SIGHUP has a secret read anew)'
+
 /** True when the same server may let us in with (or without) TLS, where the mode leaves that open. */
 export function worthTheOtherWay(error: unknown): boolean {
   return errorMessage(error) === TLS_REFUSED || errorCode(error) === '28000' || isTlsError(error)
 }
 
 /**
- * What a failed connection means, with place and remedy. RETRIABLE: the server is away, starts, stops or is full.
- * CONFIG_INVALID: it will say the same again. What is a KtsError already stays.
+ * What a failed connection means, with place and remedy. RETRIABLE: the server is away, starts, stops or is full, or does
+ * not let this role in, as while a password is changed. CONFIG_INVALID: it will say the same again. What is a KtsError
+ * already stays.
  */
 export function connectionError(error: unknown, place: string): KtsError {
   if (error instanceof KtsError) return error
@@ -24,8 +28,8 @@ export function connectionError(error: unknown, place: string): KtsError {
 function reactionCode(error: unknown, told: KtsError): string {
   if (isTlsError(error) || errorMessage(error) === TLS_REFUSED || /^SASL: /.test(errorMessage(error)))
     return 'CONFIG_INVALID'
-  // A name may be unknown for a moment, while a service starts or moves.
-  return errorCode(error) === 'ENOTFOUND' ? 'RETRIABLE' : told.code
+  // A name may be unknown for a moment, while a service starts or moves; roles and pg_hba.conf are mended at the server.
+  return ['ENOTFOUND', '28P01', '28000'].includes(errorCode(error)) ? 'RETRIABLE' : told.code
 }
 
 function remedyOf(code: string, error: unknown): string {
@@ -37,9 +41,9 @@ function remedyOf(code: string, error: unknown): string {
     return 'expected a SCRAM exchange that proves both sides: check database.password, and that this is the right server'
   switch (code) {
     case '28P01':
-      return 'check database.user and database.password'
+      return `check database.user and database.password${TRIED_AGAIN}`
     case '28000':
-      return 'expected a role that may log in and a line for it in pg_hba.conf (database replication is not needed, the name of the database is)'
+      return `expected a role that may log in and a line for it in pg_hba.conf (database replication is not needed, the name of the database is)${TRIED_AGAIN}`
     case '3D000':
       return 'check database.dbname'
     case '42501':

@@ -19,7 +19,12 @@ export interface SlotMonitorParts {
   readonly log: Logger
   readonly report: (facts: Readonly<Record<string, string | number>>) => void
   readonly everyMs?: number
+  /** The same for each connection of one start: what is said once a start was said for it. Default: said anew. */
+  readonly start?: object | undefined
 }
+
+/** Starts whose operator knows that the slot has no limit. */
+const TOLD_UNLIMITED = new WeakSet<object>()
 
 /** Tells how much WAL the slot holds, as facts, and warns before it is lost or fills the server's disk. */
 export class SlotMonitor {
@@ -27,7 +32,7 @@ export class SlotMonitor {
 
   constructor(parts: SlotMonitorParts) {
     const { connection, slotName, clock, log, report } = parts
-    const warnings = new SlotWarnings(log)
+    const warnings = new SlotWarnings(log, parts.start)
     this.#periodic = new Periodic({
       what: `looking at slot ${slotName}`,
       everyMs: parts.everyMs ?? LOOK_EVERY_MS,
@@ -86,12 +91,13 @@ function factsOf({ slot, lag, held }: SlotHealth): Record<string, string | numbe
 /** Once per crossing; what fell below a mark is told again when it comes back. */
 export class SlotWarnings {
   readonly #log: Logger
-  #toldUnlimited = false
+  readonly #start: object
   #mark = 0
   #status = 'reserved'
 
-  constructor(log: Logger) {
+  constructor(log: Logger, start: object = {}) {
     this.#log = log
+    this.#start = start
   }
 
   look(health: SlotHealth): void {
@@ -120,12 +126,12 @@ export class SlotWarnings {
   }
 
   #unlimitedMark({ slot, held }: SlotHealth): number {
-    if (!this.#toldUnlimited)
+    if (!TOLD_UNLIMITED.has(this.#start))
       this.#log.warn(
         { slot: slot.name },
         `max_slot_wal_keep_size is unlimited: while this connector is stopped or stuck, slot ${slot.name} keeps WAL until the server's disk is full; set a limit that fits the disk (ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();)`,
       )
-    this.#toldUnlimited = true
+    TOLD_UNLIMITED.add(this.#start)
     return Math.max(0, Math.floor(Math.log2(held / UNLIMITED_WARN_BYTES)) + 1)
   }
 }

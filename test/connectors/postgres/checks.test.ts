@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { checkServer } from '../../../connectors/postgres/checks.ts'
+import { alterProblems, type CheckedOptions, checkServer } from '../../../connectors/postgres/checks.ts'
 import { type Problem, tellProblems } from '../../../connectors/postgres/problem.ts'
-import type { SlotOptions } from '../../../connectors/postgres/slot-options.ts'
 import { errorMessage, systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts'
 import { recordingLogger } from '../../support/recording-logger.ts'
@@ -15,20 +14,33 @@ CREATE ROLE small LOGIN; CREATE ROLE owner; CREATE ROLE capture LOGIN REPLICATIO
 async function check(
   server: PostgresServer,
   database: string,
-  given: Partial<SlotOptions> = {},
+  given: Partial<CheckedOptions> = {},
   role = 'postgres',
 ): Promise<readonly Problem[]> {
-  const options = slotOptions({
+  const ours = {
     'slot.name': 'kts',
     'publication.name': 'Pub',
     'publication.autocreate.mode': 'filtered',
     ...given,
-  })
+  } as const
+  const options = { 'snapshot.mode': 'initial', ...slotOptions(ours), ...given } as const
   return checkServer(connectionsTo(server, database, { 'database.user': role }), options, systemClock)
 }
 
 const errors = (problems: readonly Problem[]) => problems.filter(problem => problem.severity === 'error')
 const messages = (problems: readonly Problem[]) => problems.map(problem => `${problem.severity}: ${problem.message}`)
+
+it('validate --connect warns of servers that leave out changes around ALTER PUBLICATION, where it is altered', () => {
+  const told = (version: number, mode: 'all_tables' | 'filtered' = 'filtered') =>
+    messages(alterProblems({ 'publication.autocreate.mode': mode }, version))
+  for (const version of [140_017, 150_012, 160_008, 170_004]) {
+    expect(told(version)).toEqual([expect.stringMatching(/^warning: publication\.autocreate\.mode is filtered/)])
+    expect(told(version + 1)).toEqual([])
+    expect(told(version, 'all_tables')).toEqual([])
+  }
+  expect(told(170_004)[0]).toContain('expected PostgreSQL 17.5 or later, got 17.4')
+  expect(told(180_000)).toEqual([])
+})
 
 describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', version => {
   let server: PostgresServer
@@ -42,7 +54,7 @@ describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', ver
   async function mends(
     script: string,
     expected: RegExp,
-    given: Partial<SlotOptions> = {},
+    given: Partial<CheckedOptions> = {},
     role = 'postgres',
     undo = '',
   ): Promise<void> {
@@ -70,6 +82,18 @@ describe.each([15, 17] as const)('validate --connect against PostgreSQL %i', ver
     expect(await check(server, database)).toEqual([])
     expect(await check(server, database, { 'publication.autocreate.mode': 'disabled' })).toEqual([])
     await server.run(`SELECT pg_drop_replication_slot('kts')`, database)
+  })
+
+  it('a slot that is dropped at each stop, where the next start cannot do without', async () => {
+    const database = await server.createDatabase()
+    await server.run('CREATE TABLE a (id int PRIMARY KEY)', database)
+    const told = async (mode: CheckedOptions['snapshot.mode']) =>
+      messages(await check(server, database, { 'slot.drop.on.stop': true, 'snapshot.mode': mode }))
+    expect(await told('when_needed')).toEqual([])
+    for (const mode of ['initial', 'always', 'no_data'] as const)
+      expect(await told(mode)).toEqual([
+        expect.stringMatching(`^warning: slot.drop.on.stop: expected snapshot.mode when_needed, got ${mode}`),
+      ])
   })
 
   it('REPLICATION that the role lacks', () =>

@@ -197,17 +197,22 @@ describe('a connection', () => {
     expect(missing).toMatchObject({ got: 'CONFIG_INVALID', message: expect.stringContaining('database.sslkey') })
   })
 
-  it('says what was expected and never the password when it is refused for good', async () => {
+  it('says what was expected and never the password when it is refused; who is not let in tries again', async () => {
     const refused: [Partial<ConnectionOptions>, string][] = [
-      [{ 'database.password': 'wrong secret' }, 'database.password'],
       [{}, 'asks for the password of postgres'],
       [{ ...withPassword, 'database.dbname': 'atlantis' }, 'database.dbname'],
+    ]
+    // A password is changed here and there, one after the other: who gave up between would stay stopped.
+    const passing: [Partial<ConnectionOptions>, string][] = [
+      [{ 'database.password': 'wrong secret' }, 'database.password'],
       [{ 'database.user': 'nobody' }, 'role "nobody" does not exist'],
       [{ 'database.user': 'stranger' }, 'pg_hba.conf'],
     ]
-    for (const [given, words] of refused) {
+    for (const [given, words] of [...refused, ...passing]) {
       const { got, message } = await attempt(given)
-      expect(got).toBe('CONFIG_INVALID')
+      const isPassing = passing.some(([one]) => one === given)
+      expect(got).toBe(isPassing ? 'RETRIABLE' : 'CONFIG_INVALID')
+      expect(message.includes('tries it again and again')).toBe(isPassing)
       expect(message).toContain(words)
       expect(message).toContain(`127.0.0.1:${server.port}`)
       expect(message).not.toMatch(/wrong secret|correct horse/)

@@ -59,6 +59,14 @@ describe('warnings of the WAL that a slot holds', () => {
     expect(told.slice(1).map(text => /keep ([\d.]+ GiB)/.exec(text)?.[1])).toEqual(['1.0 GiB', '2.0 GiB', '4.9 GiB'])
   })
 
+  it('say that nothing limits it once for all connections of a start', () => {
+    const log = recordingLogger()
+    const start = {}
+    const unlimited = { slot: SLOT, currentLsn: 1, lag: 1, held: 1 }
+    for (const of of [start, start, {}]) new SlotWarnings(log, of).look(unlimited)
+    expect(log.lines).toHaveLength(2)
+  })
+
   it('are errors once WAL is about to be removed, and when it is', () => {
     const beyond = { held: 120 * MIB, safe: -20 * MIB }
     const told = looks(
