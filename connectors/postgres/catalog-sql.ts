@@ -2,11 +2,22 @@
  * The catalogue's questions. Arrays come as JSON or text[], since the client leaves name[] and int2vector as text.
  */
 
+/** What a publication tells of a table, where it leaves out columns or rows. Before 15 there is nothing of that kind. */
+const PUBLISHED_PART = `
+  (SELECT json_build_object(
+      'columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+        WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])),
+      -- A schema that is published as a whole has its rows told without the filter.
+      'rows', CASE WHEN NOT EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = r.prpubid AND s.pnnspid = c.relnamespace)
+        THEN pg_get_expr(r.prqual, r.prrelid) END)
+    FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+    WHERE p.pubname = $2 AND r.prrelid = c.oid AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL))`
+
 /**
- * $1: OIDs of tables. One row per table, in the order of schema and name by bytes, which no collation changes. A default names
+ * $1: OIDs of tables, $2: name of a publication. One row per table, in the order of schema and name by bytes, which no collation changes. A default names
  * no column, so it is deparsed without its table: with it, the server takes half a minute for 1,600 columns.
  */
-export const TABLES_SQL = `
+export const tablesSql = (version: number): string => `
 SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relkind AS kind, c.relreplident AS replica_identity,
   (SELECT json_agg(json_build_object(
       'name', a.attname, 'typeOid', a.atttypid::int8, 'typeModifier', a.atttypmod, 'dimensions', a.attndims,
@@ -26,7 +37,8 @@ SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relkind AS kind, c.relr
       LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
       WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indislive AND k.at <= x.indnkeyatts
       GROUP BY x.indexrelid, x.indisprimary, x.indisreplident, ic.relname, x.indimmediate, x.indpred IS NULL, x.indexprs IS NULL
-    ) i) AS indexes
+    ) i) AS indexes,
+  CASE WHEN $2::text IS NOT NULL THEN ${version >= 150_000 ? PUBLISHED_PART : 'NULL::json'} END AS published
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY ($1::oid[])
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { ALL_TYPES_SQL, CANDIDATES_SQL, PUBLISHED_SQL, SERVER_SQL, TABLES_SQL, TYPES_SQL } from './catalog-sql.ts'
+import { ALL_TYPES_SQL, CANDIDATES_SQL, PUBLISHED_SQL, SERVER_SQL, TYPES_SQL, tablesSql } from './catalog-sql.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import type { TableFilter } from './table-filter.ts'
 import type { ColumnInfo, TableInfo, TypeInfo, Types } from './table-info.ts'
@@ -34,19 +34,27 @@ export interface TableScope {
 export class Catalog {
   readonly #client: pg.Client
   readonly #types: Map<number, TypeInfo>
+  readonly #publication: string | undefined
   /** As it was when the catalogue was opened. */
   readonly server: ServerState
 
-  private constructor(client: pg.Client, server: ServerState, types: Map<number, TypeInfo>) {
+  private constructor(
+    client: pg.Client,
+    server: ServerState,
+    types: Map<number, TypeInfo>,
+    publication: string | undefined,
+  ) {
     this.#client = client
     this.server = server
     this.#types = types
+    this.#publication = publication
   }
 
-  static async open(client: pg.Client): Promise<Catalog> {
+  /** Tables are described as far as the publication tells of them. */
+  static async open(client: pg.Client, publication?: string): Promise<Catalog> {
     const server = await serverState(client)
     const { rows } = await client.query<TypeRow>(ALL_TYPES_SQL)
-    return new Catalog(client, server, new Map(rows.map(row => [row.oid, typeOf(row)])))
+    return new Catalog(client, server, new Map(rows.map(row => [row.oid, typeOf(row)])), publication)
   }
 
   get serverVersion(): number {
@@ -93,7 +101,10 @@ export class Catalog {
 
   async #tables(oids: readonly number[]): Promise<TableInfo[]> {
     if (oids.length === 0) return []
-    const { rows } = await this.#client.query<TableRow>(TABLES_SQL, [oids])
+    const { rows } = await this.#client.query<TableRow>(tablesSql(this.server.version), [
+      oids,
+      this.#publication ?? null,
+    ])
     return rows.map(tableOf)
   }
 }
@@ -163,6 +174,7 @@ interface TableRow extends TableName {
   replica_identity: TableInfo['replicaIdentity']
   columns: { [K in keyof ColumnInfo]: K extends 'default' | 'generated' ? string | null : ColumnInfo[K] }[] | null
   indexes: { primary: boolean; identity: boolean; unique: boolean; columns: string[] }[] | null
+  published: { columns: string[] | null; rows: string | null } | null
 }
 
 function tableOf(row: TableRow): TableInfo {
@@ -181,5 +193,8 @@ function tableOf(row: TableRow): TableInfo {
       default: column.default ?? undefined,
       generated: column.generated === 's' ? 'stored' : column.generated === 'v' ? 'virtual' : undefined,
     })),
+    ...(row.published === null
+      ? {}
+      : { published: { columns: row.published.columns ?? undefined, rows: row.published.rows ?? undefined } }),
   }
 }

@@ -1,6 +1,6 @@
 import { KtsError, type SourceBatch, type SourceCheckpoint, type TaskContext } from '../../runtime/api/index.ts'
 import { closeClient } from './connection.ts'
-import type { EventBatch, Events } from './events/index.ts'
+import { type EventBatch, EventColumns, type Events } from './events/index.ts'
 import type { PostgresOptions } from './options.ts'
 import { positionToJson, streamPartition } from './position.ts'
 import type { ExportedSnapshot, Session } from './session.ts'
@@ -37,6 +37,7 @@ export class InitialPhase {
     const { connections, plan, position, generatedColumns } = session
     const { clock, random, log, signal } = context
     const server = options['topic.prefix']
+    const columns = new EventColumns(options)
     try {
       const snapshot = await openInitialSnapshot({
         connect: () => connections.regular(signal),
@@ -47,6 +48,7 @@ export class InitialPhase {
         options,
         binary,
         generatedColumns,
+        needed: ({ relation, info }) => columns.of(relation, info),
         clock,
         random,
         log,

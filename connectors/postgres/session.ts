@@ -70,7 +70,7 @@ async function begin(
 ): Promise<Session> {
   const { log } = context
   const server = options['topic.prefix']
-  const catalog = await Catalog.open(client)
+  const catalog = await Catalog.open(client, options['publication.name'])
   const filter = new TableFilter(options)
   const position = await resumable(connections, client, catalog, options, checkpoints, context)
   await ensurePublication(client, options, filter, log)

@@ -8,12 +8,12 @@ import {
 } from '../../runtime/api/index.ts'
 import { Capture } from './capture.ts'
 import type { Connections } from './connection.ts'
-import type { EventBatch, Events } from './events/index.ts'
+import { type EventBatch, EventColumns, type Events } from './events/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { isStreamPartition, positionToJson, type StreamPosition, streamPartition } from './position.ts'
-import { ReplicationStream } from './replication-stream.ts'
 import type { Relation } from './relation.ts'
+import { ReplicationStream } from './replication-stream.ts'
 import { serverError } from './server-error.ts'
 import type { Session } from './session.ts'
 import { confirmedPlace } from './slot.ts'
@@ -88,6 +88,7 @@ export class StreamPhase {
     const { connections, catalog, filter, position, generatedColumns, twoPhase } = session
     const { clock, random, files, log, signal, scratch } = context
     const waiting = { abort: new AbortController() }
+    const columns = new EventColumns(options)
     const live = await openLiveSnapshots({
       connect: () => connections.regular(signal),
       replication: () => connections.replication(signal),
@@ -103,6 +104,7 @@ export class StreamPhase {
       options,
       binary,
       generatedColumns,
+      needed: ({ relation, info }) => columns.of(relation, info),
       clock,
       random,
       log,

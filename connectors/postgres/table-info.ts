@@ -14,6 +14,8 @@ export interface TableInfo {
   readonly uniqueIndex: readonly string[] | undefined
   /** In the order of the table, without dropped ones. */
   readonly columns: readonly ColumnInfo[]
+  /** Where the publication leaves out columns or rows of it: the columns it tells of, and the condition for rows, as SQL. */
+  readonly published?: { readonly columns: readonly string[] | undefined; readonly rows: string | undefined }
 }
 
 export interface ColumnInfo {

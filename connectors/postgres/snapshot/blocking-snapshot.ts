@@ -6,7 +6,7 @@ import type { TableInfo } from '../table-info.ts'
 import { exactPlace } from './exact-place.ts'
 import { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'
 import type { LiveTable } from './live-table.ts'
-import { type RowHandler, snapshotTable } from './rows.ts'
+import { type NeededColumns, type RowHandler, snapshotTable } from './rows.ts'
 import { emitWatermark } from './watermark.ts'
 
 export interface BlockingSnapshotParts {
@@ -22,6 +22,7 @@ export interface BlockingSnapshotParts {
   readonly options: InitialSnapshotParts['options']
   readonly binary: boolean
   readonly generatedColumns: boolean
+  readonly needed?: NeededColumns | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger

@@ -21,4 +21,11 @@ export type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 export { openLiveSnapshots } from './live-snapshots.ts'
 export { planSnapshots, type SnapshotPlan } from './plan.ts'
 export { readProgress, staleProgress, type TableProgress } from './progress.ts'
-export { type RowHandler, type SnapshotMark, type SnapshotSource, type SnapshotTable, snapshotTable } from './rows.ts'
+export {
+  type NeededColumns,
+  type RowHandler,
+  type SnapshotMark,
+  type SnapshotSource,
+  type SnapshotTable,
+  snapshotTable,
+} from './rows.ts'

@@ -11,7 +11,14 @@ import { HeldRow } from './held-row.ts'
 import { type Leaf, leavesOf, spanOf } from './leaves.ts'
 import { type Part, PartReader } from './part-reader.ts'
 import { newProgress, progressCheckpoint, type TableProgress } from './progress.ts'
-import { type RowHandler, type SnapshotMark, type SnapshotSource, type SnapshotTable, snapshotTable } from './rows.ts'
+import {
+  type NeededColumns,
+  type RowHandler,
+  type SnapshotMark,
+  type SnapshotSource,
+  type SnapshotTable,
+  snapshotTable,
+} from './rows.ts'
 
 export interface InitialSnapshotParts {
   /** A connection of its own for each call, with the settings that every session has; it is closed here. */
@@ -34,6 +41,7 @@ export interface InitialSnapshotParts {
   readonly binary: boolean
   /** The server sends stored generated columns (publish_generated_columns). */
   readonly generatedColumns: boolean
+  readonly needed?: NeededColumns | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -139,7 +147,9 @@ class ExportedSnapshot implements InitialSnapshot {
     log.info({ tables: tables.length, parts: this.#work.length }, 'snapshot begins')
     const threads = Math.max(1, Math.min(options['snapshot.max.threads'], this.#work.length))
     for (let i = 0; i < threads; i++) {
-      this.#idle.push(new PartReader(await connect(), { snapshot: name, binary, filter, clock }))
+      this.#idle.push(
+        new PartReader(await connect(), { snapshot: name, binary, filter, needed: this.#parts.needed, clock }),
+      )
     }
   }
 

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { serverError } from '../server-error.ts'
 import { PLACES_PER_BLOCK, type Place, placesBetween } from './place.ts'
-import type { SnapshotTable } from './rows.ts'
+import { type NeededColumns, rowKey, type SnapshotTable } from './rows.ts'
 
 /** A table that stores rows: one that is captured, or a leaf of one that is partitioned. */
 export interface Leaf {
@@ -95,20 +95,34 @@ export async function beginPart(
   return undefined
 }
 
-/** Rows of [from, to) of a leaf, or those at certain places. */
+export interface CopyOptions {
+  readonly binary: boolean
+  /** SQL: only rows for which this is true. */
+  readonly filter: string | undefined
+  readonly needed: NeededColumns | undefined
+}
+
+/** Rows of [from, to) of a leaf, or those at certain places, as far as the publication tells of them. */
 export function copyPart(
   table: SnapshotTable,
   leaf: Pick<Leaf, 'name'>,
   rows: { readonly from: Place; readonly to: Place | undefined } | { readonly tids: readonly string[] },
-  options: { readonly binary: boolean; readonly filter?: string | undefined },
+  options: CopyOptions,
 ): string {
-  const columns = table.relation.columns.map(column => quoteIdentifier(column.name)).join(', ')
+  const needed = options.needed?.(table)
+  const key = rowKey(table)
+  // A column that nobody needs keeps its place, and its value, which may be large, is not read.
+  const isRead = (index: number) => needed?.has(index) !== false || key?.includes(index) === true
+  const columns = table.relation.columns
+    .map(({ name }, index) => (isRead(index) ? quoteIdentifier(name) : 'NULL'))
+    .join(', ')
   const where =
     'tids' in rows
       ? `ctid = ANY ('{${rows.tids.map(tid => `"${tid}"`).join()}}'::tid[])`
       : placesBetween(rows.from, rows.to)
   // The line end keeps a comment at the end of the condition from hiding what follows.
-  const filter = options.filter === undefined ? '' : ` AND (${options.filter}\n)`
+  const conditions = [table.info.published?.rows, options.filter].filter(condition => condition !== undefined)
+  const filter = conditions.map(condition => ` AND (${condition}\n)`).join('')
   const form = options.binary ? ' WITH (FORMAT binary)' : ''
   return `COPY (SELECT ${columns} FROM ONLY ${leaf.name} WHERE ${where}${filter}) TO STDOUT${form}`
 }

@@ -6,7 +6,7 @@ import type { SnapshotOptions } from '../snapshot-options.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { Tuple } from '../tuple.ts'
 import type { SnapshotPlan } from './plan.ts'
-import type { RowHandler } from './rows.ts'
+import type { NeededColumns, RowHandler } from './rows.ts'
 
 export interface LiveSnapshotParts {
   /** A connection of its own for each call, with the settings that every session has; it is closed here. */
@@ -26,6 +26,7 @@ export interface LiveSnapshotParts {
   /** The stream sends values in the binary form: rows are read so too, since keys of both are compared. */
   readonly binary: boolean
   readonly generatedColumns: boolean
+  readonly needed?: NeededColumns | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger

@@ -8,7 +8,7 @@ import { Chunk } from './chunk.ts'
 import { beginPart, copyPart, type Leaf, leavesOf, quoteIdentifier, spanOf, writersOf } from './leaves.ts'
 import type { LiveTable } from './live-table.ts'
 import type { Place } from './place.ts'
-import { snapshotTable } from './rows.ts'
+import { type NeededColumns, snapshotTable } from './rows.ts'
 import { emitWatermark } from './watermark.ts'
 
 export interface LiveReaderParts {
@@ -16,6 +16,7 @@ export interface LiveReaderParts {
   readonly table: (oid: number) => Promise<TableInfo | undefined>
   readonly binary: boolean
   readonly generatedColumns: boolean
+  readonly needed?: NeededColumns | undefined
   readonly chunkRows: number
   readonly clock: Clock
   readonly log: Logger
@@ -173,11 +174,11 @@ export class LiveReader {
     }
     const defined = await this.#define(client, table)
     if (defined !== 'same') return defined
-    const { binary, clock } = this.#parts
+    const { binary, needed, clock } = this.#parts
     const from = leaf.oid === table.progress.leaf ? table.progress.next : 0
     const to = Math.min(from + table.span, leaf.end)
     const chunk = new Chunk(id, table.table, view.snapshot, undefined, binary)
-    const sql = copyPart(table.table, leaf, { from, to }, { binary, filter: table.progress.filter })
+    const sql = copyPart(table.table, leaf, { from, to }, { binary, filter: table.progress.filter, needed })
     // A place alone is one row, which has to be taken as it is.
     const most = table.span === 1 ? Infinity : CHUNK_BYTES_MAX
     if (!(await chunk.load(client, sql, most, clock))) {
@@ -199,7 +200,8 @@ export class LiveReader {
     if (view === undefined) return (await this.#parts.table(oid)) === undefined ? 'gone' : 'again'
     const defined = await this.#define(client, table)
     if (defined !== 'same') return defined
-    const { binary, clock } = this.#parts
+    const { binary, needed, clock } = this.#parts
+    const { filter } = table.progress
     const chunk = new Chunk(
       id,
       table.table,
@@ -218,7 +220,7 @@ export class LiveReader {
     )
     for (const { leaf, tids } of rows) {
       const places = [...tids.matchAll(/\(\d+,\d+\)/g)].map(([place]) => place)
-      const sql = copyPart(table.table, { name: leaf }, { tids: places }, { binary, filter: table.progress.filter })
+      const sql = copyPart(table.table, { name: leaf }, { tids: places }, { binary, filter, needed })
       const most = keys.length === 1 ? Infinity : CHUNK_BYTES_MAX
       if (await chunk.load(client, sql, most, clock)) continue
       table.keysAtOnce = Math.max(1, Math.floor(keys.length / 2))

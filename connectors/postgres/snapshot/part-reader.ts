@@ -5,7 +5,7 @@ import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
 import { beginPart, copyPart, type Leaf } from './leaves.ts'
 import type { Place } from './place.ts'
-import type { SnapshotTable } from './rows.ts'
+import type { NeededColumns, SnapshotTable } from './rows.ts'
 
 /** A span of a leaf, the unit of work and of progress. */
 export interface Part {
@@ -19,6 +19,7 @@ export interface PartReaderOptions {
   readonly snapshot: string
   readonly binary: boolean
   readonly filter: string | undefined
+  readonly needed: NeededColumns | undefined
   readonly clock: Clock
 }
 
@@ -67,7 +68,7 @@ export class PartReader {
   }
 
   async #begin(part: Part): Promise<void> {
-    const { snapshot, binary, filter, clock } = this.#options
+    const { snapshot, binary, filter, needed, clock } = this.#options
     const view = await beginPart(this.#client, part.leaf, snapshot)
     if (view === undefined || view.seen !== view.filenode) {
       if (view !== undefined) await this.#client.query('ROLLBACK')
@@ -77,7 +78,7 @@ export class PartReader {
     }
     const isLast = part.to >= part.leaf.end
     const span = { from: part.from, to: isLast ? undefined : part.to }
-    const sql = copyPart(part.table, part.leaf, span, { binary, filter })
+    const sql = copyPart(part.table, part.leaf, span, { binary, filter, needed })
     try {
       this.#copy = await CopyStream.begin(this.#client, sql, { clock, both: false })
     } catch (error) {

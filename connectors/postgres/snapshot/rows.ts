@@ -38,14 +38,18 @@ export interface RowHandler {
   readonly full: boolean
 }
 
+/** Indexes of the columns that events are made of; undefined: all. */
+export type NeededColumns = (table: SnapshotTable) => ReadonlySet<number> | undefined
+
 /**
- * The relation that rows of a table have, as the stream would describe it. Generated columns are in it where the server
+ * The relation that rows of a table have, as the stream would describe it: without columns that the publication leaves out. Generated columns are in it where the server
  * sends them (`publish_generated_columns`, PostgreSQL 18), and nowhere else: a column whose value a snapshot told and no
  * later change repeated would be wrong from the first update on.
  */
 export function snapshotTable(info: TableInfo, generatedColumns: boolean): SnapshotTable {
   const identity = identityColumns(info)
-  const columns = info.columns.filter(column => sent(column, generatedColumns))
+  const listed = info.published?.columns
+  const columns = info.columns.filter(column => listed?.includes(column.name) ?? sent(column, generatedColumns))
   return {
     info,
     relation: {
