@@ -73,6 +73,12 @@ function addPipelineCommands(program: Command): void {
     .requiredOption('-f, --file <file>', 'the pipeline file it stands in')
     .option('--data-dir <dir>', 'the data directory, where it is another than the file says', folder)
     .option('--drop-slot', 'also its replication slot: changes from now on are lost to it')
+    .addOption(
+      new Option(
+        '--offline',
+        'ask nothing of the system it reads, which may be gone: says what would be left there',
+      ).conflicts('dropSlot'),
+    )
     .requiredOption('--yes', 'needed: there is no way back')
     .addHelpText('after', `${examples('delete orders-db -f pipeline.yaml --drop-slot --yes')}${DELETE}`)
     .action(async (connector, options) => (await import('./commands/delete.ts')).deleteConnector(connector, options))

@@ -1,4 +1,4 @@
-import { nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
+import { KtsError, nodeFiles, silentLogger, systemClock, systemRandom } from '../../base/index.ts'
 import type { Broker } from '../../broker/index.ts'
 import { forgetConnector, type WorkerConfig } from '../../runtime/index.ts'
 import { loadPipeline, openStoppedLog } from '../compose.ts'
@@ -13,6 +13,7 @@ export interface DeleteOptions {
   readonly file: string
   readonly dataDir?: string
   readonly dropSlot?: boolean
+  readonly offline?: boolean
 }
 
 /**
@@ -27,7 +28,7 @@ export async function deleteConnector(name: string, options: DeleteOptions): Pro
     throw new UsageError(`a worker runs at ${found.url}: stop it first, delete works on what does not run`)
   const broker = await openStoppedLog(config.dataDir)
   try {
-    for (const line of await cleanUp(name, config, broker, options.dropSlot ?? false)) output.line(escapeControls(line))
+    for (const line of await cleanUp(name, config, broker, options)) output.line(escapeControls(line))
     const forgotten = await forgetConnector(broker, name)
     for (const line of forgotten) output.line(line)
     if (forgotten.length === 0) output.line(`nothing was kept of ${name}`)
@@ -36,7 +37,7 @@ export async function deleteConnector(name: string, options: DeleteOptions): Pro
   }
 }
 
-async function cleanUp(name: string, { sources, sinks }: WorkerConfig, broker: Broker, dropSlot: boolean) {
+async function cleanUp(name: string, { sources, sinks }: WorkerConfig, broker: Broker, options: DeleteOptions) {
   const connector = [...sources, ...sinks].find(one => one.name === name)
   if (connector === undefined) {
     const kept = (await broker.checkpoints(name)).length > 0 || (await broker.committed(`connect-${name}`)).length > 0
@@ -47,8 +48,13 @@ async function cleanUp(name: string, { sources, sinks }: WorkerConfig, broker: B
   }
   if (connector.kind === 'sink' || connector.connector.cleanUp === undefined) return []
   const checkpoints = await broker.checkpoints(name)
-  const request = { dropSlot, checkpoints: checkpoints.map(({ partition, value }) => ({ partition, position: value })) }
-  return connector.connector.cleanUp(connector.options as never, request, {
+  const { dropSlot = false, offline = false } = options
+  const request = {
+    dropSlot,
+    offline,
+    checkpoints: checkpoints.map(({ partition, value }) => ({ partition, position: value })),
+  }
+  const context = {
     connector: name,
     clock: systemClock,
     random: systemRandom,
@@ -56,5 +62,12 @@ async function cleanUp(name: string, { sources, sinks }: WorkerConfig, broker: B
     log: silentLogger,
     env: process.env,
     signal: AbortSignal.timeout(CLEAN_UP_MS),
-  })
+  }
+  try {
+    return await connector.connector.cleanUp(connector.options as never, request, context)
+  } catch (error) {
+    if (!(error instanceof KtsError)) throw error
+    const way = `nothing of ${name} was forgotten; if its system is gone for good, forget it with --offline`
+    throw new KtsError(error.code, `${error.message}; ${way}`, { cause: error })
+  }
 }

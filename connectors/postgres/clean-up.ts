@@ -22,6 +22,19 @@ export async function cleanUp(
   ]
 }
 
+/** What may be left at a server that is not asked, a line each. */
+export function leftBehind(
+  options: Pick<SlotOptions, 'slot.name' | 'publication.name'>,
+  place: string,
+): readonly string[] {
+  const slot = options['slot.name']
+  const publication = options['publication.name']
+  return [
+    `slot ${slot}: PostgreSQL at ${place} was not asked; if it lives, its slot stays and holds WAL, more with every change; drop it with ${dropSlotSql(slot)}`,
+    `publication ${publication}: it stays there too; if kts-connect made it, drop it with DROP PUBLICATION IF EXISTS ${quoted(publication)};`,
+  ]
+}
+
 async function cleanSlot(client: pg.Client, name: string, drops: boolean): Promise<string> {
   const health = await slotHealth(client, name)
   if (health === undefined) return `slot ${name}: there is none`

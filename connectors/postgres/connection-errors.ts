@@ -5,7 +5,7 @@ import { serverError } from './server-error.ts'
 const TLS_REFUSED = 'The server does not support SSL connections'
 
 const TRIED_AGAIN =
-  '; a running connector tries it again and again, so once the server lets it in nothing else is to be done (SIGHUP has a secret read anew)'
+  '; a running connector tries it again and again, so once the server lets it in nothing else is to be done (SIGHUP has secrets in files read anew)'
 
 /** True when the same server may let us in with (or without) TLS, where the mode leaves that open. */
 export function worthTheOtherWay(error: unknown): boolean {

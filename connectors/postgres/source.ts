@@ -1,6 +1,6 @@
 import { defineSource } from '../../runtime/api/index.ts'
 import { checkServer } from './checks.ts'
-import { cleanUp } from './clean-up.ts'
+import { cleanUp, leftBehind } from './clean-up.ts'
 import { Connections, closeClient } from './connection.ts'
 import { eventProblems } from './event-options.ts'
 import { POSTGRES_OPTIONS } from './options.ts'
@@ -32,8 +32,10 @@ export const postgresSource = defineSource({
       context.log,
     )
   },
-  async cleanUp(options, { dropSlot }, context) {
-    const client = await new Connections(options, context).regular(context.signal)
+  async cleanUp(options, { dropSlot, offline }, context) {
+    const connections = new Connections(options, context)
+    if (offline) return leftBehind(options, connections.describe())
+    const client = await connections.regular(context.signal)
     try {
       return await cleanUp(client, options, dropSlot)
     } finally {

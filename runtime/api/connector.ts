@@ -50,6 +50,8 @@ export interface CleanUpRequest {
   readonly checkpoints: readonly SourceCheckpoint[]
   /** `--drop-slot`: also what the source system keeps its changes by. */
   readonly dropSlot: boolean
+  /** `--offline`: the system is gone, or not to be asked. The answer is what would be left in it. */
+  readonly offline: boolean
 }
 
 /**

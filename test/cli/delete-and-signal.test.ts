@@ -56,6 +56,22 @@ describe('delete', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('no connector "line" in the file (others, copy)')])
   })
 
+  it('forgets a connector whose database is gone when it is told so, and says what would be left there', async () => {
+    const nobody = 'database.hostname: 127.0.0.1, database.port: 1, database.user: u, database.dbname: d'
+    const source = (type: string) =>
+      yaml('stop').replace('{ type: file, paths: [in.txt], topic: t, at.end: stop }', type)
+    expect((await run('start', 'p.yaml')).code).toBe(0)
+    await writeFile(join(folder, 'p.yaml'), source(`{ type: postgres, ${nobody}, topic.prefix: p, slot.name: s }`))
+    const online = await run('delete', 'lines', '-f', 'p.yaml', '--yes')
+    expect(online.code).toBe(1)
+    expect(online.stderr).toMatch(/ECONNREFUSED.*nothing of lines was forgotten; .* --offline/)
+    const { code, stdout } = await run('delete', 'lines', '-f', 'p.yaml', '--offline', '--yes')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      /^slot s: PostgreSQL at 127\.0\.0\.1:1\/d was not asked.*pg_drop_replication_slot\('s'\);\npublication dbz_publication: .*\nforgot 1 checkpoint\n$/,
+    )
+  })
+
   it('wants to be told yes, and a worker that has stopped', async () => {
     expect((await run('delete', 'lines', '-f', 'p.yaml')).stderr).toContain('--yes')
     await writeFile(join(folder, 'p.yaml'), yaml('follow'))
