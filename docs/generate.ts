@@ -26,6 +26,9 @@ export function pageOf(current: string): string {
   return `${current.slice(0, end)}${MARK}\n\n${reference()}`
 }
 
+const CREATION =
+  'How topics are made that it writes to and that `topics:` does not name, say `topic.creation.default.partitions: 4`, and `topic.creation.default.` before any setting of a topic (`max.message.bytes`, `retention.ms`, …), as in Kafka Connect (KIP-158): topics that are there already stay as they are.'
+
 function reference(): string {
   const own = ({ kind, name, aliases, doc, options }: (typeof SOURCES | typeof SINKS)[number]) =>
     section(3, `${name} ${kind}`, `${doc}${alsoKnown(aliases)}`, options)
@@ -37,7 +40,7 @@ function reference(): string {
       ...TOPIC_OPTIONS,
       ...TOPIC_CONFIGS,
     }),
-    section(2, 'Every source: `sources.<name>:`', 'Beside the options of its connector.', SOURCE_OPTIONS),
+    section(2, 'Every source: `sources.<name>:`', `Beside the options of its connector. ${CREATION}`, SOURCE_OPTIONS),
     section(2, 'Every sink: `sinks.<name>:`', 'Beside the options of its connector.', SINK_OPTIONS),
     '## Connectors\n',
     ...SOURCES.map(own),

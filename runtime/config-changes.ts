@@ -54,6 +54,7 @@ function fingerprints(config: WorkerConfig): ReadonlyMap<string, string> {
         connector.connector.name,
         plain(connector.options),
         plain(connector.common),
+        connector.kind === 'source' ? connector.topicCreation : undefined,
         connector.transforms.map(transformOf),
         declaredConverters(connector, config),
       ]),

@@ -1,6 +1,6 @@
 import type { Broker, TopicDescription, TopicSpec } from '../broker/index.ts'
 import { KtsError, type Logger, silentLogger } from './api/index.ts'
-import type { SourceConfig, WorkerConfig } from './config/types.ts'
+import type { SourceConfig, TopicCreation, WorkerConfig } from './config/types.ts'
 import {
   type ConverterOptions,
   converterNotes,
@@ -153,14 +153,31 @@ export class Topics {
     return this.#config.sources.find(source => source.connector.topics(source.options as never).includes(topic))
   }
 
-  /** Who does not declare a topic leaves its settings as they are. */
+  /** Who does not declare a topic leaves its settings as they are; `topic.creation.default.*` are of new ones. */
   async #specOf(name: string, source: SourceConfig | undefined): Promise<TopicSpec> {
     const declared = this.#config.topics.find(t => t.name === name)
     const remembers = source === undefined ? {} : converterNotes(this.forSource(name, source))
-    const settings =
-      declared?.configs ?? withoutConverterNotes((await this.#broker.topic(name))?.configs ?? {}, remembers)
-    const configs = declared === undefined ? { ...settings, ...remembers } : { ...remembers, ...settings }
-    return { name, partitions: declared?.values.partitions, configs }
+    if (declared !== undefined)
+      return { name, partitions: declared.values.partitions, configs: { ...remembers, ...declared.configs } }
+    const existing = await this.#broker.topic(name)
+    if (existing === undefined) {
+      const creation = this.#creationOf(name, source)
+      return { name, partitions: creation?.partitions, configs: { ...creation?.configs, ...remembers } }
+    }
+    return {
+      name,
+      partitions: undefined,
+      configs: { ...withoutConverterNotes(existing.configs, remembers), ...remembers },
+    }
+  }
+
+  /** Of its source. A topic that a sink waits for is one of the only source that cannot say what it writes. */
+  #creationOf(name: string, source: SourceConfig | undefined): TopicCreation | undefined {
+    if (source !== undefined) return source.topicCreation
+    const { sources, sinks } = this.#config
+    if (!sinks.some(({ common }) => common.topics?.includes(name))) return undefined
+    const unknown = sources.filter(one => one.connector.topics(one.options as never).length === 0)
+    return unknown.length === 1 ? unknown[0]!.topicCreation : undefined
   }
 
   async #ensure(name: string, source: SourceConfig | undefined): Promise<TopicDescription> {

@@ -9,6 +9,7 @@ import type { Section } from './pipeline-file.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
 import { shownOptions } from './shown-options.ts'
 import { didYouMean } from './suggest.ts'
+import { readTopicCreation, TOPIC_CREATION_OPTIONS } from './topic-creation.ts'
 import { readTransforms } from './transform-options.ts'
 import type { Catalogue, SinkConfig, SourceConfig } from './types.ts'
 
@@ -38,7 +39,8 @@ export function readConnector(
   const connector = findConnector(section, kind, catalogue, problems)
   if (connector === undefined) return undefined
   const common = connector.kind === 'source' ? SOURCE_OPTIONS : SINK_OPTIONS
-  const specs: OptionSpecs = { ...connector.options, ...common }
+  const creation = connector.kind === 'source' ? TOPIC_CREATION_OPTIONS : {}
+  const specs: OptionSpecs = { ...connector.options, ...common, ...creation }
   const scope: OptionScope = {
     specs,
     path: section.path,
@@ -63,6 +65,7 @@ export function readConnector(
     connector,
     options,
     common: pick(values, common),
+    ...(connector.kind === 'source' ? { topicCreation: readTopicCreation({ values, given }, section, problems) } : {}),
   }
   return { config: config as unknown as SourceConfig | SinkConfig, path: section.path, given }
 }

@@ -4,6 +4,7 @@ import { BROKER_OPTIONS, SINK_OPTIONS, SOURCE_OPTIONS, TOPIC_OPTIONS, WORKER_OPT
 import { CONNECTOR_NAME } from './connector-options.ts'
 import { spellings } from './option-reader.ts'
 import { type JsonSchema, SchemaTree } from './schema-tree.ts'
+import { TOPIC_CREATION_OPTIONS } from './topic-creation.ts'
 import type { Catalogue } from './types.ts'
 
 /**
@@ -25,7 +26,11 @@ export function configSchema(catalogue: Catalogue): JsonSchema {
     anyOf: [{ type: 'string' }, { type: 'array', items: { anyOf: [step, { type: 'string' }] } }],
   }
   const keys = ['type', 'connector.class']
-  const sources = chooser('source', catalogue.sources, keys, defs, c => ({ ...c.options, ...SOURCE_OPTIONS }))
+  const sources = chooser('source', catalogue.sources, keys, defs, c => ({
+    ...c.options,
+    ...SOURCE_OPTIONS,
+    ...TOPIC_CREATION_OPTIONS,
+  }))
   const sinks = chooser('sink', catalogue.sinks, keys, defs, c => ({ ...c.options, ...SINK_OPTIONS }))
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',

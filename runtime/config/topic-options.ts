@@ -1,12 +1,12 @@
-import { IGNORED_TOPIC_CONFIGS, INTERNAL_TOPICS, parseTopicConfigs, TOPIC_CONFIGS } from '../../broker/index.ts'
-import type { OptionSpec, OptionSpecs } from '../api/index.ts'
+import { INTERNAL_TOPICS } from '../../broker/index.ts'
+import type { OptionSpecs } from '../api/index.ts'
 import { TOPIC_OPTIONS } from './common-options.ts'
 import { SETTINGS_ELSEWHERE } from './connector-options.ts'
-import { writtenText } from './flat-options.ts'
-import { type ReadOptions, readOptions } from './option-reader.ts'
+import { readOptions } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
 import type { Section } from './pipeline-file.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
+import { readTopicSettings, TOPIC_SETTINGS } from './topic-settings.ts'
 import type { Place, TopicConfig } from './types.ts'
 
 /** Kafka's rule: the name becomes a folder's. `written`: what may be repeated of it. Undefined when the name is fine. */
@@ -21,24 +21,8 @@ export function writtenTopicProblem(name: string, written: string): string | und
   return `expected a topic of your own, got ${quoted(written)}, which is the broker's; choose another name`
 }
 
-/** Topic settings as options: what may be given, all optional. A default here would be stored with every topic. */
-const SETTINGS: OptionSpecs = {
-  ...Object.fromEntries(Object.entries(TOPIC_CONFIGS).map(([name, spec]) => [name, settingSpec(spec)])),
-  ...Object.fromEntries(
-    IGNORED_TOPIC_CONFIGS.map(name => [
-      name,
-      { type: 'string', default: null, doc: 'Taken, without effect.' } as const,
-    ]),
-  ),
-}
-
 /** Every option of an entry of `topics`. */
-export const TOPIC_ENTRY_OPTIONS: OptionSpecs = { ...SETTINGS, ...TOPIC_OPTIONS }
-
-/** The broker's own check has better words for an enum than ours, so those pass as text. */
-function settingSpec(spec: (typeof TOPIC_CONFIGS)[keyof typeof TOPIC_CONFIGS]): OptionSpec {
-  return spec.type === 'enum' ? { type: 'string', default: null, doc: spec.doc } : { ...spec, default: null }
-}
+export const TOPIC_ENTRY_OPTIONS: OptionSpecs = { ...TOPIC_SETTINGS, ...TOPIC_OPTIONS }
 
 /** Reads one entry of `topics`. */
 export function readTopic(section: Section, context: ValueContext, problems: Problems): TopicConfig {
@@ -51,35 +35,10 @@ export function readTopic(section: Section, context: ValueContext, problems: Pro
     title: 'an option of a topic',
     elsewhere: new Map([...SETTINGS_ELSEWHERE].filter(([name]) => !Object.hasOwn(TOPIC_ENTRY_OPTIONS, name))),
   }
-  const { values, given } = readOptions(section.options, scope, context, problems)
-  const own = Object.fromEntries(Object.keys(TOPIC_OPTIONS).map(name => [name, values[name]]))
-  const configs = readSettings(section, values, given, problems)
+  const read = readOptions(section.options, scope, context, problems)
+  const own = Object.fromEntries(Object.keys(TOPIC_OPTIONS).map(name => [name, read.values[name]]))
+  const configs = readTopicSettings(read, '', section, problems)
   return { name: section.name, values: own as unknown as TopicConfig['values'], configs, place: section.place }
-}
-
-function readSettings(
-  section: Section,
-  values: ReadOptions['values'],
-  given: ReadOptions['given'],
-  problems: Problems,
-): Readonly<Record<string, string>> {
-  const texts: Record<string, string> = {}
-  for (const name of Object.keys(SETTINGS)) {
-    const value = values[name]
-    if (value !== undefined) texts[name] = String(value)
-  }
-  const checked = parseTopicConfigs(texts)
-  for (const { name, message } of checked.problems) {
-    const option = given.get(name)
-    const words =
-      option === undefined ? message : message.replace(quoted(texts[name] ?? ''), quoted(writtenText(option)))
-    problems.add(option?.value.place ?? section.place, `${section.path}.${name}`, words)
-  }
-  for (const name of checked.ignored) {
-    const place = given.get(name)?.place ?? section.place
-    problems.warn(place, `${section.path}.${name}`, 'has no effect here: it is for a cluster of brokers')
-  }
-  return texts
 }
 
 /**

@@ -51,6 +51,16 @@ export interface SourceConfig extends ConnectorConfig {
   /** The connector's own options, as it declares them. */
   readonly options: Readonly<Record<string, unknown>>
   readonly common: OptionValues<typeof SOURCE_OPTIONS>
+  /** `topic.creation.default.*`; undefined where nothing of it was given. */
+  readonly topicCreation?: TopicCreation | undefined
+}
+
+/** How topics are made that a source writes to and that nobody declares. */
+export interface TopicCreation {
+  /** Undefined: the broker's `num.partitions`. */
+  readonly partitions: number | undefined
+  /** As of TopicConfig. */
+  readonly configs: Readonly<Record<string, string>>
 }
 
 export interface SinkConfig extends ConnectorConfig {
