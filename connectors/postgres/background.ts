@@ -9,6 +9,7 @@ import { type Session, tablesSince } from './session.ts'
 import { checkPublication } from './slot-check.ts'
 import { SlotMonitor } from './slot-health.ts'
 import type { TableInfo } from './table-info.ts'
+import { UnloggedTables } from './unlogged-tables.ts'
 
 /** How often new tables are looked for. */
 const TABLES_EVERY_MS = 5000
@@ -42,7 +43,8 @@ export class Background {
     const everyMs = message ? options['slot.heartbeat.interval.ms'] : options['heartbeat.interval.ms']
     const query = options['heartbeat.action.query']
     const { serverVersion } = session.catalog
-    const attached = new AttachedPartitions(log, session.position.since)
+    const attached = new AttachedPartitions(log, session.attachedSince)
+    const unlogged = new UnloggedTables(log)
     const look = async () => {
       const publication = options['publication.name']
       await connection.use(async client => {
@@ -58,6 +60,7 @@ export class Background {
         const known = tables().map(table => table.oid)
         left(known.filter(oid => !found.includes(oid)))
         await attached.look(client, found)
+        await unlogged.look(client, found)
         const unknown = found.filter(oid => !known.includes(oid))
         if (unknown.length === 0) return
         await added(unknown, await tablesSince(client, publication, session.filter, session.position.since))

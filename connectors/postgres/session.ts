@@ -23,6 +23,8 @@ export interface Session {
   readonly tables: readonly TableInfo[]
   /** Where the stream begins, or goes on. */
   readonly position: StreamPosition
+  /** Partitions that were attached by this transaction or a later one were not seen by an earlier run, which stopped before. */
+  readonly attachedSince: string
   readonly plan: SnapshotPlan
   /** Those of tables that are captured still, and of the stream. */
   readonly checkpoints: readonly SourceCheckpoint[]
@@ -93,6 +95,7 @@ async function begin(
       plan: withoutStreamed(plan, streamed),
       twoPhase,
       position: { ...position, since, lists, publication },
+      attachedSince: position.since,
       exported: undefined,
     }
   }
@@ -103,7 +106,8 @@ async function begin(
   // No transaction is behind: the first to come may have its commit record at the very place.
   // Text costs the server as much as binary, and us a quarter less: most of it goes into JSON as it is.
   const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: false }
-  return { ...common, plan, position: { ...begins, systemId, timeline, since, lists, publication }, ...first }
+  const begun = { ...begins, systemId, timeline, since, lists, publication }
+  return { ...common, plan, position: begun, attachedSince: since, ...first }
 }
 
 /** Which tables are captured, as far as the configuration says. */

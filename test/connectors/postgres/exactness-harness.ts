@@ -14,6 +14,7 @@ import {
   systemClock,
 } from '../../../runtime/api/index.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
+import { type LogLine, recordingLogger } from '../../support/recording-logger.ts'
 import { type TestContext, testContext } from '../../support/task-context.ts'
 
 export interface Event {
@@ -33,6 +34,8 @@ export class Connector {
   /** Of the next `open`. */
   settings: Record<string, unknown>
   readonly committed: Event[] = []
+  /** What all runs have logged. */
+  readonly logged: LogLine[] = []
   checkpoints = new Map<string, SourceCheckpoint>()
   readonly #scratch = mkdtempSync(join(tmpdir(), 'kts-exactness-'))
   #open: Event[] = []
@@ -98,7 +101,8 @@ export class Connector {
   }
 
   async open(): Promise<void> {
-    this.#context = testContext({ clock: systemClock, scratch: join(this.#scratch, 's'), seed: this.#seed++ })
+    const context = testContext({ clock: systemClock, scratch: join(this.#scratch, 's'), seed: this.#seed++ })
+    this.#context = { ...context, log: recordingLogger(this.logged) }
     this.#task = await PostgresSourceTask.open(this.#options, [...this.checkpoints.values()], this.#context)
   }
 

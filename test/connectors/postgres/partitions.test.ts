@@ -1,0 +1,68 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import type { PostgresVersion } from '../../support/postgres-binaries.ts'
+import { Connector } from './exactness-harness.ts'
+
+/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
+const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+const VIA_ROOT = { 'publish.via.partition.root': true }
+const ROOT = `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+  CREATE TABLE old (id int PRIMARY KEY); INSERT INTO p VALUES (1); INSERT INTO old VALUES (11)`
+
+describe.each(VERSIONS)('what is said of tables of PostgreSQL %i whose rows were outside of the stream', version => {
+  let server: PostgresServer
+  let connector: Connector | undefined
+  const make = async (schema: string, settings: Record<string, unknown>) => {
+    connector = await Connector.make(server, schema, settings)
+    return connector
+  }
+  beforeAll(async () => {
+    server = await sharedPostgres(version)
+  }, 120_000)
+  afterEach(() => connector?.close())
+
+  const warnings = (c: Connector, pattern: RegExp) =>
+    c.logged.flatMap(({ level, message }) => (level === 'warn' && pattern.test(message) ? [message] : []))
+  const warned = async (c: Connector, pattern: RegExp, times: number) => {
+    const deadline = Date.now() + 20_000
+    while (warnings(c, pattern).length < times && Date.now() < deadline) {
+      await c.poll()
+      c.commit()
+    }
+    return warnings(c, pattern)
+  }
+
+  it('a partition that was attached with rows while the connector was stopped is told of at its next start, and not later', async () => {
+    const c = await make(ROOT, VIA_ROOT)
+    await c.open()
+    await c.caughtUp(['p', 'old'])
+    await c.kill()
+    await c.sql('ALTER TABLE p ATTACH PARTITION old FOR VALUES FROM (10) TO (20)')
+    await c.open()
+    const attached = /^old was attached to public\.p: .* --tables public\.p$/
+    expect(await warned(c, attached, 1)).toHaveLength(1)
+    await c.caughtUp()
+    await c.restart()
+    await c.sql('ALTER TABLE p1 SET UNLOGGED')
+    // Looked for behind the other.
+    expect(await warned(c, /^p1 is UNLOGGED: .* --tables public\.p /, 1)).toHaveLength(1)
+    expect(warnings(c, attached)).toHaveLength(1)
+  })
+
+  it('a table that was UNLOGGED for a while is read again when it is back', async () => {
+    const c = await make('CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)', {
+      'publication.autocreate.mode': 'all_tables',
+    })
+    await c.open()
+    await c.caughtUp(['t'])
+    await c.sql('ALTER TABLE t SET UNLOGGED')
+    const deadline = Date.now() + 20_000
+    while (c.progress('t') !== undefined && Date.now() < deadline) {
+      await c.poll()
+      c.commit()
+    }
+    await c.sql('INSERT INTO t VALUES (2); ALTER TABLE t SET LOGGED')
+    await c.caughtUp(['t'])
+    expect(c.rebuilt('t')).toEqual(await c.real('t'))
+  })
+})
