@@ -136,8 +136,20 @@ export class BlockingSnapshot {
       return
     }
     this.#begun = true
+    let told = 0
+    const counted: RowHandler = {
+      get full() {
+        return rows.full
+      },
+      row(table, row, source) {
+        told++
+        rows.row(table, row, source)
+      },
+    }
     try {
-      if ((await this.#snapshot.read(rows, signal)) === 'more') return
+      const outcome = await this.#snapshot.read(counted, signal)
+      this.#parts.live.told(told)
+      if (outcome === 'more') return
       this.#finish(this.#snapshot.rewritten.length === 0 ? 'finished' : 'again')
     } catch (error) {
       this.#fail(error)

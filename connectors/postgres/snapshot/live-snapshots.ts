@@ -343,6 +343,8 @@ class Live implements LiveSnapshots {
   }
 
   async #readBlocking(table: LiveTable): Promise<void> {
+    // It was rewritten while it was read.
+    if (table.progress.rows > 0) this.#tables.restart(table)
     const lastCommit = (): Lsn => this.#transaction?.commitLsn ?? 0
     const blocking = new BlockingSnapshot({
       ...this.#parts,

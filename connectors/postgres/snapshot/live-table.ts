@@ -105,6 +105,13 @@ export class LiveTable {
     this.changedState = true
   }
 
+  /** Rows, where the stream waits: written down, so that it can be said how many come again after a kill. */
+  told(rows: number): void {
+    if (rows === 0) return
+    this.progress = { ...this.progress, rows: this.progress.rows + rows }
+    this.changedState = true
+  }
+
   openWindow(): void {
     this.#window = new Set()
   }

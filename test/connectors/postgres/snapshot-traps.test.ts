@@ -286,6 +286,20 @@ CREATE PUBLICATION pub FOR ALL TABLES`)
     await task.close()
   })
 
+  it('says after a kill how many rows of it come again where the stream waited for it', async () => {
+    const task = await streaming(await database(), { batch: 6 })
+    await task.ask('execute-snapshot', execute('bag'))
+    await task.pollUntil(() => task.reads('bag').length > 0)
+    await task.kill()
+    const before = task.reads('bag').length
+    expect(before).toBeLessThan(20)
+    await task.open()
+    await task.pollUntil(() => task.finished)
+    expect(task.reads('bag').slice(before)).toHaveLength(20)
+    expect(task.counts.get('snapshot rows read again')).toBe(before)
+    await task.close()
+  })
+
   it('is stopped by a signal, also while it waits for a place that a long transaction keeps away', async () => {
     const name = await database()
     const holder = await client(name)
