@@ -5,7 +5,7 @@ import { Connector } from './exactness-harness.ts'
 
 /** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
 const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
-const VIA_ROOT = { 'publish.via.partition.root': true }
+const VIA_ROOT = { 'publish.via.partition.root': true, 'publication.autocreate.mode': 'filtered' }
 const ROOT = `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
   CREATE TABLE old (id int PRIMARY KEY); INSERT INTO p VALUES (1); INSERT INTO old VALUES (11)`
 
@@ -36,6 +36,8 @@ describe.each(VERSIONS)('what is said of tables of PostgreSQL %i whose rows were
     const c = await make(ROOT, VIA_ROOT)
     await c.open()
     await c.caughtUp(['p', 'old'])
+    // What is named in a publication cannot leave the stream so.
+    await expect(c.sql('ALTER TABLE old SET UNLOGGED')).rejects.toThrow(/part of a publication/)
     await c.kill()
     await c.sql('ALTER TABLE p ATTACH PARTITION old FOR VALUES FROM (10) TO (20)')
     await c.open()
