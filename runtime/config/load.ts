@@ -8,6 +8,7 @@ import { readInputs } from './input-files.ts'
 import type { ValueContext } from './option-values.ts'
 import { type PipelineFile, readPipelineFile, reportRepeated, type Section } from './pipeline-file.ts'
 import { Problems } from './problems.ts'
+import { parsePropertiesFile } from './properties-text.ts'
 import { PropertyFiles } from './property-files.ts'
 import { filesReferredTo, resolveReferences } from './references.ts'
 import { readSettings } from './settings.ts'
@@ -31,14 +32,15 @@ export interface LoadedConfig extends WorkerConfig {
 }
 
 /**
- * Reads pipeline files (absolute paths; a folder stands for its YAML and JSON files) into one configuration. Rejects with a
+ * Reads pipeline files (absolute paths; a folder stands for its YAML and JSON files, and a properties file is named) into one configuration. Rejects with a
  * ConfigError that holds every problem of every file. Reads those files and what `${file:…}` names, nothing else.
  */
 export async function loadConfig(inputs: readonly string[], options: LoadOptions): Promise<LoadedConfig> {
   const problems = new Problems()
   const { paths, texts } = await readInputs(inputs, options.files, problems)
   const pipelines = texts.flatMap(({ path, text }) => {
-    const root = parseYaml(text, path, problems)
+    const parse = path.endsWith('.properties') ? parsePropertiesFile : parseYaml
+    const root = parse(text, path, problems)
     return (root === undefined ? undefined : readPipelineFile(root, path, problems)) ?? []
   })
   const contextOf = await referenceContexts(pipelines, options)

@@ -62,7 +62,7 @@ function unknownKey(key: string): string {
 }
 
 function readName(entry: MapEntry | undefined, file: string, problems: Problems) {
-  const name = basename(file).replace(/\.(ya?ml|json)$/i, '')
+  const name = basename(file).replace(/\.(ya?ml|json|properties)$/i, '')
   if (entry === undefined) return { name, namePlace: { file, line: 1, column: 1 } }
   if (entry.value.kind === 'scalar' && entry.value.text.trim() !== '') {
     return { name: entry.value.text, namePlace: entry.value.place }
