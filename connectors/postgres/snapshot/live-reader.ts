@@ -128,6 +128,7 @@ export class LiveReader {
       if (table.progress.next >= first.end) leaves.shift()
     }
     table.leaves = leaves
+    table.estimate = filter === undefined ? all.reduce((sum, leaf) => sum + leaf.rows, 0) : undefined
     this.#choose(table)
     return undefined
   }

@@ -328,6 +328,7 @@ class Live implements LiveSnapshots {
     if (outcome === 'nothing') this.#tables.finish(table)
     else if (outcome === 'gone') this.#tables.forget(table.progress.of)
     else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
+    if (!this.#tables.has(table)) this.#report(table)
     if (under.unseen) await sleep(this.#parts.clock, UNSEEN_MS)
   }
 
@@ -357,6 +358,7 @@ class Live implements LiveSnapshots {
       const outcome = await blocking.run()
       if (outcome === 'finished') this.#tables.finish(table)
       else if (outcome === 'gone') this.#tables.forget(table.progress.of)
+      if (!this.#tables.has(table)) this.#report(table)
     } finally {
       this.#blocking = undefined
       await blocking.close()
@@ -367,8 +369,7 @@ class Live implements LiveSnapshots {
     const { clock, report } = this.#parts
     if (clock.monotonic() < this.#reportAt && this.#tables.has(table)) return
     this.#reportAt = clock.monotonic() + REPORT_MS
-    const state = this.#tables.has(table) ? '' : ', finished'
-    report({ 'snapshot beside the stream': `${table.name}: ${table.progress.rows} rows${state}` })
+    report(this.#tables.facts(table))
   }
 
   async close(): Promise<void> {

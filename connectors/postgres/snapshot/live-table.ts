@@ -24,6 +24,8 @@ export class LiveTable {
   key: readonly string[] | undefined
   /** Leaves that are left, the one in hand first; undefined before it begins. */
   leaves: Leaf[] | undefined
+  /** Rows in all, by the server's estimate; undefined before it begins, and where a condition chooses among them. */
+  estimate: number | undefined
   /** Places of the next reading. */
   span: Place = 0
   /** Changes are looked at: from the first reading on, over restarts. */

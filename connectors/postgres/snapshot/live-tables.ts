@@ -64,6 +64,17 @@ export class LiveTables {
     this.#byOid.set(info.oid, table)
   }
 
+  /** How far a table is, and how many wait. */
+  facts(table: LiveTable): Record<string, string | number> {
+    const isRead = this.has(table)
+    const { estimate, name, progress } = table
+    const about = isRead && estimate !== undefined ? ` of about ${Math.max(estimate, progress.rows)}` : ''
+    return {
+      'snapshot beside the stream': `${name}: ${progress.rows}${about} rows${isRead ? '' : ', finished'}`,
+      'snapshot tables that wait': this.#tables.length - (isRead ? 1 : 0),
+    }
+  }
+
   of(oid: number): LiveTable | undefined {
     return this.#byOid.get(oid)
   }

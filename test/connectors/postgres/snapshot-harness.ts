@@ -63,6 +63,7 @@ const SERVER = 'test'
 export class TestTask implements ChangeHandler {
   readonly committedLog: Told[] = []
   readonly counts = new Map<string, number>()
+  readonly facts: Readonly<Record<string, unknown>>[] = []
   checkpoints = new Map<string, SourceCheckpoint>()
   #open: Told[] = []
   /** Of the batch since it was taken. */
@@ -132,7 +133,7 @@ export class TestTask implements ChangeHandler {
       clock: systemClock,
       random: new SeededRandom(this.#options.seed ?? 1),
       log: this.#options.log ?? silentLogger,
-      report: () => undefined,
+      report: (facts: object) => void this.facts.push({ ...facts }),
       connect: () => this.#connect(),
     }
     if (!resumes) {
