@@ -57,7 +57,11 @@ describe.each([15, 17] as const)('with a standby of PostgreSQL %i', version => {
 
     const findings = async () => {
       const only = { 'database.port': standby.port, 'database.target.session.attrs': 'any' } as const
-      const problems = await checkServer(connectionsTo(standby, 'postgres', only), { ...slotOptions(), 'snapshot.mode': 'initial' }, systemClock)
+      const problems = await checkServer(
+        connectionsTo(standby, 'postgres', only),
+        { ...slotOptions(), 'snapshot.mode': 'initial' },
+        systemClock,
+      )
       return problems.map(problem => `${problem.severity}: ${problem.message}`)
     }
     expect(await findings()).toEqual([
