@@ -51,3 +51,15 @@ test('equal rows of a table without key are counted', () => {
   keyless.take('d', { n: 7, v: 'a' }, null)
   expect(keyless.oddities).toHaveLength(1)
 })
+
+test('a row that was there before may go before it was told of, once', () => {
+  const moves = table('moves')
+  moves.take('d', { a: 7, b: 'b7', v: null }, null)
+  expect(moves.oddities).toEqual([])
+  moves.take('d', { a: 7, b: 'b7', v: null }, null)
+  moves.take('r', null, { a: 8, b: 'b8', v: 8 })
+  moves.take('d', { a: 8, b: 'b8', v: null }, null)
+  moves.take('d', { a: 8, b: 'b8', v: null }, null)
+  moves.take('d', { a: 7, b: 'other', v: null }, null)
+  expect(moves.oddities).toHaveLength(3)
+})

@@ -11,16 +11,25 @@ export class RebuiltTable {
   readonly #rows = new Map<string, { row: Row; count: number }>()
   /** A new key comes as delete and create: what the create does not say is in the row that went. */
   #gone: Row | undefined
+  /**
+   * Rows that were there before and that no event has told of yet: where a kill ended the snapshot, the others are read
+   * beside the stream, so a row may go before it was read.
+   */
+  readonly #unread = new Set<string>()
   /** Events that do not fit what came before them. */
   readonly oddities: string[] = []
 
   constructor(table: LoadTable) {
     this.#table = table
+    const { rows, key } = table.initial ?? { rows: 0, key: () => [] }
+    for (let i = 1; i <= rows; i++) this.#unread.add(JSON.stringify(key(i)))
   }
 
   take(op: string, before: JsonValue | undefined, after: JsonValue | undefined): void {
-    if (op === 't') this.#rows.clear()
-    else if (this.#table.key.length > 0) this.#takeKeyed(op, before, after)
+    if (op === 't') {
+      this.#rows.clear()
+      this.#unread.clear()
+    } else if (this.#table.key.length > 0) this.#takeKeyed(op, before, after)
     else this.#takeKeyless(op, before, after)
   }
 
@@ -28,11 +37,14 @@ export class RebuiltTable {
     if (op === 'd') {
       const key = this.#keyOf(rowOf(before, this.#table))
       this.#gone = this.#rows.get(key)?.row
-      if (!this.#rows.delete(key)) this.oddities.push(`${this.#table.name}: a row was deleted that never came: ${key}`)
+      const wasUnread = this.#unread.delete(key)
+      if (!this.#rows.delete(key) && !wasUnread)
+        this.oddities.push(`${this.#table.name}: a row was deleted that never came: ${key}`)
       return
     }
     const row = rowOf(after, this.#table)
     const key = this.#keyOf(row)
+    this.#unread.delete(key)
     const earlier = this.#rows.get(key)?.row ?? this.#gone
     for (const [i, value] of row.entries()) if (value === PLACEHOLDER) row[i] = earlier?.[i] ?? PLACEHOLDER
     this.#rows.set(key, { row, count: 1 })

@@ -4,25 +4,29 @@ export interface LoadTable {
   readonly columns: readonly string[]
   /** Empty: rows are told apart by all of their columns. */
   readonly key: readonly string[]
+  /** Keys of the rows that are there before the load, from 1 on. */
+  readonly initial?: { readonly rows: number; readonly key: (i: number) => readonly string[] }
 }
 
 export const LEDGER = 'ledger'
 export const SIGNALS = 'signals'
 
-export const LOAD_TABLES: readonly LoadTable[] = [
-  { name: 'accounts', columns: ['id', 'balance', 'note'], key: ['id'] },
-  { name: 'documents', columns: ['id', 'version', 'body'], key: ['id'] },
-  { name: 'moves', columns: ['a', 'b', 'v'], key: ['a', 'b'] },
-  { name: 'whole', columns: ['id', 'v', 'body'], key: ['id'] },
-  { name: 'keyless', columns: ['n', 'v'], key: [] },
-  { name: 'emptied', columns: ['id', 'v'], key: ['id'] },
-  { name: LEDGER, columns: ['writer', 'n'], key: ['writer', 'n'] },
-]
-
 export const ACCOUNTS = 20_000
 export const DOCUMENTS = 400
 export const MOVES = 1000
 export const WHOLE = 500
+
+const numbered = (rows: number) => ({ rows, key: (i: number) => [`${i}`] })
+
+export const LOAD_TABLES: readonly LoadTable[] = [
+  { name: 'accounts', columns: ['id', 'balance', 'note'], key: ['id'], initial: numbered(ACCOUNTS) },
+  { name: 'documents', columns: ['id', 'version', 'body'], key: ['id'], initial: numbered(DOCUMENTS) },
+  { name: 'moves', columns: ['a', 'b', 'v'], key: ['a', 'b'], initial: { rows: MOVES, key: i => [`${i}`, `b${i}`] } },
+  { name: 'whole', columns: ['id', 'v', 'body'], key: ['id'], initial: numbered(WHOLE) },
+  { name: 'keyless', columns: ['n', 'v'], key: [] },
+  { name: 'emptied', columns: ['id', 'v'], key: ['id'] },
+  { name: LEDGER, columns: ['writer', 'n'], key: ['writer', 'n'] },
+]
 
 /** Bodies are kept out of line and uncompressed, so that updates of other columns do not bring them (TOAST). */
 export const SCHEMA = `
