@@ -54,7 +54,7 @@ test('equal rows of a table without key are counted', () => {
 
 test('a row that was there before may go before it was told of, once', () => {
   const moves = table('moves')
-  moves.take('d', { a: 7, b: 'b7', v: null }, null)
+  moves.take('d', { a: 7, b: 'moved before', v: null }, null)
   expect(moves.oddities).toEqual([])
   moves.take('d', { a: 7, b: 'b7', v: null }, null)
   moves.take('r', null, { a: 8, b: 'b8', v: 8 })
@@ -62,4 +62,20 @@ test('a row that was there before may go before it was told of, once', () => {
   moves.take('d', { a: 8, b: 'b8', v: null }, null)
   moves.take('d', { a: 7, b: 'other', v: null }, null)
   expect(moves.oddities).toHaveLength(3)
+})
+
+test('a table without key that is read anew forgets what was told of it before', () => {
+  const keyless = table('keyless')
+  keyless.take('u', { n: 1, v: 'never read' }, { n: 1, v: 'b' })
+  expect(keyless.oddities).toHaveLength(1)
+  keyless.take('r', null, { n: 1, v: 'b' }, 'first')
+  keyless.take('r', null, { n: 2, v: 'c' }, 'last')
+  expect(keyless.oddities).toEqual([])
+  const real = [
+    ['1', 'b'],
+    ['2', 'c'],
+  ]
+  expect(keyless.differences(real)).toEqual([])
+  keyless.take('u', { n: 1, v: 'never read' }, { n: 1, v: 'b' })
+  expect(keyless.oddities).toHaveLength(1)
 })

@@ -66,7 +66,7 @@ export class TopicsChecker {
     const place = `${topic} at offset ${record.offset}`
     if (op !== 'r') this.#takeStreamed(topic, place, value.transaction, source as JsonObject)
     const name = topic.slice('public.'.length)
-    this.#tables.get(name)?.take(String(op), before, after)
+    this.#tables.get(name)?.take(String(op), before, after, (source as JsonObject).snapshot)
     if (name !== LEDGER) return
     const { writer, n } = after as JsonObject
     if (op === 'c') this.#takeLedger(place, Number(writer), Number(n))

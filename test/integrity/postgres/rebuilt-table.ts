@@ -16,16 +16,25 @@ export class RebuiltTable {
    * beside the stream, so a row may go before it was read.
    */
   readonly #unread = new Set<string>()
+  /** The last event was a row that was read. */
+  #reading = false
   /** Events that do not fit what came before them. */
   readonly oddities: string[] = []
 
   constructor(table: LoadTable) {
     this.#table = table
-    const { rows, key } = table.initial ?? { rows: 0, key: () => [] }
-    for (let i = 1; i <= rows; i++) this.#unread.add(JSON.stringify(key(i)))
+    for (let i = 1; i <= (table.initial?.rows ?? 0); i++) this.#unread.add(`${i}`)
   }
 
-  take(op: string, before: JsonValue | undefined, after: JsonValue | undefined): void {
+  /** `snapshot`: the mark of a row that was read. */
+  take(op: string, before: JsonValue | undefined, after: JsonValue | undefined, snapshot?: JsonValue): void {
+    if (op !== 'r') this.#reading = false
+    else if (!this.#reading && this.#table.key.length === 0 && (snapshot === 'first' || snapshot === 'last')) {
+      // A table without key begins anew: whatever was told before, with rows that were not, is void.
+      this.#rows.clear()
+      this.oddities.length = 0
+    }
+    if (op === 'r') this.#reading = true
     if (op === 't') {
       this.#rows.clear()
       this.#unread.clear()
@@ -35,16 +44,17 @@ export class RebuiltTable {
 
   #takeKeyed(op: string, before: JsonValue | undefined, after: JsonValue | undefined): void {
     if (op === 'd') {
-      const key = this.#keyOf(rowOf(before, this.#table))
+      const old = rowOf(before, this.#table)
+      const key = this.#keyOf(old)
       this.#gone = this.#rows.get(key)?.row
-      const wasUnread = this.#unread.delete(key)
+      const wasUnread = this.#met(old)
       if (!this.#rows.delete(key) && !wasUnread)
         this.oddities.push(`${this.#table.name}: a row was deleted that never came: ${key}`)
       return
     }
     const row = rowOf(after, this.#table)
     const key = this.#keyOf(row)
-    this.#unread.delete(key)
+    this.#met(row)
     const earlier = this.#rows.get(key)?.row ?? this.#gone
     for (const [i, value] of row.entries()) if (value === PLACEHOLDER) row[i] = earlier?.[i] ?? PLACEHOLDER
     this.#rows.set(key, { row, count: 1 })
@@ -63,6 +73,12 @@ export class RebuiltTable {
     const found = this.#rows.get(key)
     if (found === undefined) this.#rows.set(key, { row, count: 1 })
     else found.count++
+  }
+
+  /** Whether it is one that was there before, and this its first event. */
+  #met(row: Row): boolean {
+    const { columns, initial } = this.#table
+    return initial !== undefined && this.#unread.delete(`${row[columns.indexOf(initial.column)]}`)
   }
 
   #keyOf(row: Row): string {
