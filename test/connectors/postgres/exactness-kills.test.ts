@@ -111,6 +111,8 @@ describe.each([15, 17] as const)('a connector of PostgreSQL %i', version => {
     const clients = await Promise.all([1, 2, 3].map(() => connector.connect()))
     const writers = new Writers(random, clients)
     await connector.open()
+    // Killed before its first checkpoint it begins anew: messages of before come to nobody, rows come as they are then.
+    let before: number | undefined
     for (let kills = 0; kills < KILLS; kills++) {
       const polls = randomInt(random, 40)
       for (let i = 0; i < polls; i++) {
@@ -118,6 +120,7 @@ describe.each([15, 17] as const)('a connector of PostgreSQL %i', version => {
         writers.write()
         await connector.poll()
         if (randomInt(random, 3) > 0) connector.commit()
+        if (connector.checkpoints.size > 0) before ??= writers.messages.length
       }
       await connector.restart()
       if (kills % 6 === 5) void connector.signal(['a', 'b', 'k'][randomInt(random, 3)]!)
@@ -137,7 +140,7 @@ describe.each([15, 17] as const)('a connector of PostgreSQL %i', version => {
     expect(commits).toEqual([...commits].sort((x, y) => x - y))
     const told = committed.filter(e => e.op === 'm' && e.message !== '').map(e => e.message)
     expect(new Set(told).size).toBe(told.length)
-    expect(writers.messages.filter(text => !told.includes(text))).toEqual([])
+    expect(writers.messages.slice(before).filter(text => !told.includes(text))).toEqual([])
     for (const table of ['b', 'c']) expect(connector.rebuilt(table)).toEqual(await connector.real(table))
     // A large value that did not change is not told.
     const withoutBig = (rows: readonly string[]) => rows.map(row => row.replace(/,"big":.*/, '')).sort()
