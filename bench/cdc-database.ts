@@ -84,14 +84,7 @@ export class CdcDatabase {
   async drain(rows: number, transport: Transport): Promise<number> {
     const dataDir = await this.#backAtTheBeginning()
     const yaml = await this.#yaml(transport, { 'snapshot.mode': 'no_data' })
-    const started = performance.now()
-    const worker = await openWorker(yaml, dataDir)
-    try {
-      await until(async () => (await readable(worker.broker)) >= rows)
-      return rows / ((performance.now() - started) / 1000)
-    } finally {
-      await worker.stop()
-    }
+    return workedOff(rows, yaml, dataDir)
   }
 
   /** For a worker in a process of its own: the arguments of `kts-connect start`. */
@@ -121,13 +114,9 @@ export class CdcDatabase {
   async snapshot(rows: number, transport: Transport): Promise<number> {
     const dataDir = join(this.#directory, `snapshot-${this.#runs++}`)
     const yaml = await this.#yaml(transport, { 'snapshot.mode': 'initial_only' })
-    const started = performance.now()
-    const worker = await openWorker(yaml, dataDir)
     try {
-      await until(async () => (await readable(worker.broker)) >= rows)
-      return rows / ((performance.now() - started) / 1000)
+      return await workedOff(rows, yaml, dataDir)
     } finally {
-      await worker.stop()
       await this.dropSlot()
       await rm(dataDir, { recursive: true, force: true })
     }
@@ -244,5 +233,17 @@ async function until(ask: () => Promise<boolean>): Promise<void> {
   while (!(await ask())) {
     if (Date.now() > deadline) throw new Error(`it was not so within ${WAITS_MS / 1000} s: ${ask}`)
     await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+/** Records a second, from the start of a worker until so many are readable in its log. */
+async function workedOff(rows: number, yaml: string, dataDir: string): Promise<number> {
+  const started = performance.now()
+  const worker = await openWorker(yaml, dataDir)
+  try {
+    await until(async () => (await readable(worker.broker)) >= rows)
+    return rows / ((performance.now() - started) / 1000)
+  } finally {
+    await worker.stop()
   }
 }

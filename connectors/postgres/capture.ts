@@ -77,7 +77,9 @@ export class Capture implements ChangeHandler {
     this.#index = 0
     if (transaction.commitLsn > commitLsn) this.#behind = 0
     else this.#behind = transaction.commitLsn === commitLsn ? (changes ?? Infinity) : Infinity
-    if (this.#behind < Infinity) this.#parts.live.begin(transaction)
+    if (this.#behind === Infinity) return
+    this.#parts.events.begin(transaction)
+    this.#parts.live.begin(transaction)
   }
 
   async relation(relation: Relation): Promise<void> {
@@ -138,7 +140,6 @@ export class Capture implements ChangeHandler {
     const { end, ...position } = this.#position
     if (this.#behind === Infinity) this.#position = { ...position, end: Math.max(end, endLsn) }
     else {
-      if (this.#index === 0) events.begin(transaction, this.#parts.batch)
       events.commit(transaction, endLsn, this.#parts.batch)
       const { commitLsn, commitTime } = transaction
       this.#position = { ...position, commitLsn, commitTime, changes: undefined, end: Math.max(end, endLsn) }
@@ -151,9 +152,8 @@ export class Capture implements ChangeHandler {
   #next(): EventBatch | undefined {
     this.#index++
     if (this.#behind === Infinity) return undefined
-    const { batch, discarded, events } = this.#parts
+    const { batch, discarded } = this.#parts
     const into = this.#index > this.#behind ? batch : discarded
-    if (this.#index === 1) events.begin(this.#transaction!, into)
     if (into === discarded && discarded.full) discarded.giveBack(discarded.take())
     return into
   }

@@ -100,9 +100,10 @@ export class Events {
 
   /**
    * Begins a transaction of the stream. One that an earlier run told in part is told again from its beginning, into a
-   * batch that is thrown away: its events are counted.
+   * batch that is thrown away: its events are counted. BEGIN is told in front of the first event, so that a transaction
+   * without any leaves no trace.
    */
-  begin(transaction: CommittedTransaction, _into: EventBatch): void {
+  begin(transaction: CommittedTransaction): void {
     if (this.#options['provide.transaction.metadata']) this.#context.transaction = new TransactionCounts(transaction)
   }
 

@@ -36,7 +36,7 @@ describe.skipIf(golden === undefined)('schemas are those of the real Debezium', 
     const table = relation('comp_pk', ['b*', 'a*:int', 'v'])
     const transaction = { xid: 7, commitLsn: 9, commitTime: 1_000, origin: undefined }
     const records = recordsOf((events, into) => {
-      events.begin(transaction, into)
+      events.begin(transaction)
       const made = events.table(table, tableInfo(table, ['a', 'b'], { primaryKey: ['a', 'b'] }))
       made.delete(keyOnly('x', '1', null), streamed(), into)
       made.insert(tuple('x', '1', null), streamed(), into)

@@ -26,7 +26,7 @@ const message = (changed: Partial<LogicalMessage> = {}): LogicalMessage => ({
 describe('transaction metadata', () => {
   test('give every event its place, and the transaction one id, a begin and an end with counts', () => {
     const events = bothForms((all, into) => {
-      all.begin(transaction(), into)
+      all.begin(transaction())
       const order = all.table(orders, undefined)
       const item = all.table(items, undefined)
       order.insert(tuple('1'), streamed(), into)
@@ -67,7 +67,7 @@ describe('transaction metadata', () => {
 
   test('of a transaction without events are nothing at all', () => {
     const events = bothForms((all, into) => {
-      all.begin(transaction(), into)
+      all.begin(transaction())
       all.commit(transaction(), 6100, into)
     }, METADATA)
     expect(events).toEqual([])
@@ -77,7 +77,7 @@ describe('transaction metadata', () => {
     const all = newEvents(true, METADATA)
     const order = all.table(orders, undefined)
     const [discarded, batch] = [new EventBatch(), new EventBatch()]
-    all.begin(transaction(), discarded)
+    all.begin(transaction())
     order.insert(tuple('1'), streamed(), discarded)
     discarded.take()
     order.insert(tuple('2'), streamed(), batch)
@@ -89,7 +89,7 @@ describe('transaction metadata', () => {
 
   test('are not made unasked', () => {
     const events = bothForms((all, into) => {
-      all.begin(transaction(), into)
+      all.begin(transaction())
       all.table(orders, undefined).insert(tuple('1'), streamed(), into)
       all.commit(transaction(), 6100, into)
     })
@@ -100,7 +100,7 @@ describe('transaction metadata', () => {
 describe('a logical message', () => {
   test('has its prefix as key and its content as base64', () => {
     const events = bothForms((all, into) => {
-      all.begin(transaction(), into)
+      all.begin(transaction())
       all.commit(transaction(), 6100, into)
       all.message(
         message({ transactional: false, lsn: 6200, prefix: '', content: Buffer.of(0, 255, 16) }),

@@ -293,7 +293,7 @@ test('both forms say the same of any changes of any table', () => {
   fc.assert(
     fc.property(fc.array(change, { maxLength: 8 }), fc.boolean(), (changes, metadata) => {
       const make = (events: ReturnType<typeof newEvents>, into: EventBatch) => {
-        events.begin({ xid: 7, commitLsn: 9, commitTime: 1, origin: undefined }, into)
+        events.begin({ xid: 7, commitLsn: 9, commitTime: 1, origin: undefined })
         const tables = [
           events.table(byDefault, tableInfo(byDefault, ['id', 'n', 'b'], { primaryKey: ['id'] })),
           events.table(full, tableInfo(full, ['id', 'b'], { primaryKey: ['id'], columns: [] })),
