@@ -34,6 +34,11 @@ export class SourceLoop {
     this.#transactions.wake()
   }
 
+  /** A position was committed. */
+  get progressed(): boolean {
+    return this.#transactions.progressed
+  }
+
   /** Rejects with what made the task fail; nothing that was committed is lost, the rest is read again. */
   async run(): Promise<'finished' | 'stopped'> {
     let ended: 'finished' | 'stopped'

@@ -79,6 +79,9 @@ export async function openSourceRun(source: SourceConfig, options: object, parts
     return {
       run: () => loop.run(),
       stop: () => loop.stop(),
+      get progressed() {
+        return loop.progressed
+      },
       signal: task.signal === undefined ? undefined : signal => task.signal!(signal),
       close: () => closeInTurn([task, writer]),
     }

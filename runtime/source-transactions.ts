@@ -78,6 +78,7 @@ export class SourceTransactions {
   #waiting = false
   #failure: { readonly error: unknown } | undefined
   #commitAt: number
+  #progressed = false
   #wakeRoom: (() => void) | undefined
 
   /** `failed` is called once, when an append or a commit was rejected; `rethrow` tells why. */
@@ -85,6 +86,11 @@ export class SourceTransactions {
     this.#parts = parts
     this.#failed = failed
     this.#commitAt = parts.clock.monotonic() + parts.intervalMs
+  }
+
+  /** A position was committed. */
+  get progressed(): boolean {
+    return this.#progressed
   }
 
   /** Counts records that were polled: from here on they are in flight. */
@@ -274,7 +280,10 @@ export class SourceTransactions {
     this.#records -= open.read
     counters.recordsInFlight -= open.read
     this.#commitAt = clock.monotonic() + intervalMs
-    if (open.checkpoints.length > 0) await task.committed?.(open.checkpoints)
+    if (open.checkpoints.length > 0) {
+      this.#progressed = true
+      await task.committed?.(open.checkpoints)
+    }
     this.#wakeRoom?.()
   }
 }

@@ -24,6 +24,8 @@ export interface TaskRun {
   end?(): void
   /** Answers in a sentence what will be done; absent where the task takes none. */
   signal?: ((signal: TaskSignal) => Promise<string>) | undefined
+  /** Something was made durable by it, which the next run need not do again. */
+  readonly progressed?: boolean
   close(): Promise<void>
 }
 
@@ -54,6 +56,8 @@ export class TaskRunner {
   #trace: string | undefined
   #restarts = 0
   #run: TaskRun | undefined
+  /** Of the last run. */
+  #progressed = false
   #ending = false
   #failuresAtEnd = 0
 
@@ -81,8 +85,9 @@ export class TaskRunner {
       } catch (error) {
         if (signal.aborted) break
         if (!this.#failed(error)) return
-        // A task that ran well for longer than the longest wait has earned a quick restart.
-        if (this.#parts.clock.monotonic() - startedAt > this.#parts.backoffMaxMs) this.#backoff.reset()
+        // A task that got on, or ran for longer than the longest wait, has earned a quick restart.
+        if (this.#progressed || this.#parts.clock.monotonic() - startedAt > this.#parts.backoffMaxMs)
+          this.#backoff.reset()
         await this.#backoff.wait(signal)
         this.#restarts++
       }
@@ -110,6 +115,7 @@ export class TaskRunner {
   }
 
   async #once(signal: AbortSignal): Promise<'finished' | 'stopped'> {
+    this.#progressed = false
     const run = await this.#parts.open(signal)
     this.#run = run
     try {
@@ -120,6 +126,7 @@ export class TaskRunner {
       return await run.run()
     } finally {
       this.#run = undefined
+      this.#progressed = run.progressed === true
       await run.close().catch(error => this.#parts.log.warn({ err: error }, 'closing the task failed'))
     }
   }
