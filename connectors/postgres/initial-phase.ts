@@ -13,7 +13,10 @@ export class InitialPhase {
   readonly #snapshot: InitialSnapshot
   readonly #rows: SnapshotRows
   readonly #batch: EventBatch
-  /** Where the stream begins is written down with the first rows: from then on a kill resumes, and does not begin again. */
+  /**
+   * Where the stream begins is written down before the first row: from then on a kill or a cut resumes beside the stream, and
+   * does not begin again, which would never end where connections do not live as long as a part takes.
+   */
   #begins: readonly SourceCheckpoint[]
   /** A stream follows, beside which what is left can be read. */
   readonly #streams: boolean
@@ -72,14 +75,17 @@ export class InitialPhase {
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle'> {
+    if (this.#begins.length > 0) {
+      const checkpoints = this.#begins
+      this.#begins = []
+      return { parts: [], checkpoints }
+    }
     this.#finished = (await this.#snapshot.read(this.#rows, signal)) === 'finished'
     if (this.#finished && !this.#streams && this.rewritten.length > 0) throw rewrittenTables(this.rewritten)
     const tables = this.#snapshot.checkpoints()
     const parts = this.#batch.take()
     if (tables === undefined) return parts.length === 0 ? 'idle' : { parts, checkpoints: [] }
-    const checkpoints = [...this.#begins, ...tables]
-    this.#begins = []
-    return parts.length === 0 && checkpoints.length === 0 ? 'idle' : { parts, checkpoints }
+    return parts.length === 0 && tables.length === 0 ? 'idle' : { parts, checkpoints: tables }
   }
 
   close(): Promise<void> {

@@ -5,6 +5,7 @@ import { ConnectorCounters } from '../../runtime/counters.ts'
 import { type TaskRun, TaskRunner } from '../../runtime/task-runner.ts'
 
 const MIN = 60_000
+const STEP = 100
 
 /** Restarts of a task within `ms`, each run of which fails as soon as it is opened. */
 async function restartsWithin(ms: number, progressed: (run: number) => boolean): Promise<number> {
@@ -23,7 +24,7 @@ async function restartsWithin(ms: number, progressed: (run: number) => boolean):
   const given = { clock, random: new SeededRandom(1), log: silentLogger, counters: new ConnectorCounters() }
   const runner = new TaskRunner({ id: 0, open, ...backoff, ...given })
   const running = runner.keepRunning()
-  await clock.advance(ms)
+  for (let at = 0; at < ms; at += STEP) await clock.advance(STEP)
   const { restarts, state } = runner.status()
   expect(state).toBe('RESTARTING')
   runner.stop()

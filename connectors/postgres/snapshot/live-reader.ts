@@ -43,6 +43,10 @@ const WRITERS_MS = 100
 /** Table bytes of a chunk, about; and what is in memory at most, but for a single row. */
 const CHUNK_BYTES = 4 << 20
 const CHUNK_BYTES_MAX = 8 << 20
+/** Of the first chunk behind a start: where connections are cut often, a larger one would never be whole. */
+const FIRST_CHUNK_BYTES = 64 << 10
+/** Rows that are read by key at a time. */
+const KEYS_MAX = 500
 /** So many rows may wait to be read by key before some are read in between. */
 const KEYS_WAITING = 5000
 
@@ -51,6 +55,8 @@ export class LiveReader {
   readonly #parts: LiveReaderParts
   /** Transactions that are to end before a table is begun. */
   readonly #writers = new WeakMap<LiveTable, readonly string[]>()
+  /** A chunk's table bytes at most, about: twice as many behind each one that was read. */
+  #chunkBytes = FIRST_CHUNK_BYTES
   #client: pg.Client | undefined
 
   constructor(parts: LiveReaderParts) {
@@ -159,7 +165,7 @@ export class LiveReader {
   }
 
   #spanOf(leaf: Leaf): Place {
-    return spanOf(leaf, this.#parts.chunkRows, CHUNK_BYTES)
+    return spanOf(leaf, this.#parts.chunkRows, this.#chunkBytes)
   }
 
   async #readSpan(
@@ -187,7 +193,8 @@ export class LiveReader {
       await this.#cut()
       return 'again'
     }
-    // After rows that were larger than others.
+    this.#chunkBytes = Math.min(CHUNK_BYTES, this.#chunkBytes * 2)
+    // At the beginning, and after rows that were larger than others.
     if (chunk.size < CHUNK_BYTES_MAX / 4) table.span = Math.min(this.#spanOf(leaf), table.span * 2)
     return this.#offer(client, { chunk, leaf, to }, give)
   }
@@ -229,6 +236,7 @@ export class LiveReader {
       await this.#cut()
       return 'again'
     }
+    if (chunk.size < CHUNK_BYTES_MAX / 4) table.keysAtOnce = Math.min(KEYS_MAX, table.keysAtOnce * 2)
     return this.#offer(client, { chunk, leaf: undefined, to: 0 }, give)
   }
 

@@ -13,8 +13,8 @@ const WRITTEN_MAX = 500
 /** Memory for owed keys, about. */
 const OWED_BYTES_MAX = 16 << 20
 const OWED_BYTES_EACH = 100
-/** Rows that are read by key at a time. */
-const KEYS = 500
+/** Rows that are read by key the first time, for the reason of a small first chunk. */
+const FIRST_KEYS = 32
 
 /** One table that is read, or waits to be: what the stream has told of it meanwhile, and how far it is. */
 export class LiveTable {
@@ -40,8 +40,8 @@ export class LiveTable {
   overflowed = false
   /** Every row was told, or is owed. From here on a value that does not come with a change was told before it. */
   allRead = false
-  /** Rows to read by key at a time, fewer where they are large. */
-  keysAtOnce = KEYS
+  /** Rows to read by key at a time, fewer at the beginning and where they are large. */
+  keysAtOnce = FIRST_KEYS
   /** The last reading was by key. */
   readByKey = false
   /** It settled nothing, since the rows change faster than they are read: the stream waits for the next one. */
