@@ -27,7 +27,7 @@ export function pageOf(current: string): string {
 }
 
 const CREATION =
-  'How topics are made that it writes to and that `topics:` does not name, say `topic.creation.default.partitions: 4`, and `topic.creation.default.` before any setting of a topic (`max.message.bytes`, `retention.ms`, …), as in Kafka Connect (KIP-158): topics that are there already stay as they are.'
+  'How topics are made that it writes to and that `topics:` does not name, say `topic.creation.default.partitions: 4`, and `topic.creation.default.` before any setting of a topic (`max.message.bytes`, `retention.ms`, …), as in Kafka Connect (KIP-158): topics that are there already stay as they are. `topic.creation.groups: compacted` names groups that go before `default`: `topic.creation.compacted.include` and `.exclude` choose their topics by regular expressions for whole names, and the other options are as of `default`, whose partitions they have where they say nothing.'
 
 function reference(): string {
   const own = ({ kind, name, aliases, doc, options }: (typeof SOURCES | typeof SINKS)[number]) =>
@@ -95,7 +95,8 @@ const BYTES_NAMES = ['GiB', 'GB', 'MiB', 'MB', 'KiB', 'kB', ''] as const
 
 /** As one would write it in YAML. */
 function defaultOf({ type, default: value }: OptionSpec): string {
-  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return ''
+  if (value === undefined || value === null || type === 'family' || (Array.isArray(value) && value.length === 0))
+    return ''
   if (typeof value !== 'number' || value <= 0 || (type !== 'duration' && type !== 'bytes')) return code(String(value))
   const [units, names] = type === 'duration' ? [MS, MS_NAMES] : [BYTES, BYTES_NAMES]
   const unit = units.findIndex(size => value % size === 0)

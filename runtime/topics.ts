@@ -153,7 +153,7 @@ export class Topics {
     return this.#config.sources.find(source => source.connector.topics(source.options as never).includes(topic))
   }
 
-  /** Who does not declare a topic leaves its settings as they are; `topic.creation.default.*` are of new ones. */
+  /** Who does not declare a topic leaves its settings as they are; `topic.creation.*` are of new ones. */
   async #specOf(name: string, source: SourceConfig | undefined): Promise<TopicSpec> {
     const declared = this.#config.topics.find(t => t.name === name)
     const remembers = source === undefined ? {} : converterNotes(this.forSource(name, source))
@@ -162,7 +162,8 @@ export class Topics {
     const existing = await this.#broker.topic(name)
     if (existing === undefined) {
       const creation = this.#creationOf(name, source)
-      return { name, partitions: creation?.partitions, configs: { ...creation?.configs, ...remembers } }
+      const partitions = creation?.partitions === -1 ? undefined : creation?.partitions
+      return { name, partitions, configs: { ...creation?.configs, ...remembers } }
     }
     return {
       name,
@@ -173,11 +174,11 @@ export class Topics {
 
   /** Of its source. A topic that a sink waits for is one of the only source that cannot say what it writes. */
   #creationOf(name: string, source: SourceConfig | undefined): TopicCreation | undefined {
-    if (source !== undefined) return source.topicCreation
+    if (source !== undefined) return source.topicCreation?.find(group => isOf(group, name))
     const { sources, sinks } = this.#config
     if (!sinks.some(({ common }) => common.topics?.includes(name))) return undefined
     const unknown = sources.filter(one => one.connector.topics(one.options as never).length === 0)
-    return unknown.length === 1 ? unknown[0]!.topicCreation : undefined
+    return unknown.length === 1 ? this.#creationOf(name, unknown[0]!) : undefined
   }
 
   async #ensure(name: string, source: SourceConfig | undefined): Promise<TopicDescription> {
@@ -198,6 +199,11 @@ export class Topics {
       this.#creating.delete(name)
     }
   }
+}
+
+function isOf({ include, exclude }: TopicCreation, topic: string): boolean {
+  const matches = (text: string) => new RegExp(`^(?:${text})$`).test(topic)
+  return include.some(matches) && !exclude.some(matches)
 }
 
 /** One error that says what all of them say. */

@@ -15,6 +15,7 @@ export type OptionSpec =
   | ListSpec
   | PathSpec
   | SecretSpec
+  | FamilySpec
 
 interface Common<T> {
   /** One or two sentences. First the effect, then units or format where the type does not say them. */
@@ -88,8 +89,21 @@ export interface SecretSpec extends Common<string> {
   readonly type: 'secret'
 }
 
-type BaseValue<O> =
-  O extends EnumSpec<infer V>
+/**
+ * Options whose names hold a part of their own, as Debezium's `column.mask.with.<length>.chars`: declared under what docs
+ * call them, given under any name that fits. What stands behind `.salt.` in such a name is a secret and never printed.
+ */
+export interface FamilySpec extends Common<Readonly<Record<string, string | readonly string[]>>> {
+  readonly type: 'family'
+  /** Of the names: the source of a regular expression for a whole one. */
+  readonly pattern: string
+  /** What each of them is. */
+  readonly member: ListSpec | StringSpec
+}
+
+type BaseValue<O> = O extends { readonly type: 'family'; readonly member: { readonly type: infer M } }
+  ? Readonly<Record<string, M extends 'list' ? readonly string[] : string>>
+  : O extends EnumSpec<infer V>
     ? V
     : O extends { readonly type: 'integer' | 'number' | 'duration' | 'bytes' }
       ? number

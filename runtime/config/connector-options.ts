@@ -9,7 +9,7 @@ import type { Section } from './pipeline-file.ts'
 import { formatPlace, type Problems, quoted } from './problems.ts'
 import { shownOptions } from './shown-options.ts'
 import { didYouMean } from './suggest.ts'
-import { readTopicCreation, TOPIC_CREATION_OPTIONS } from './topic-creation.ts'
+import { readTopicCreation, topicCreationOptions } from './topic-creation.ts'
 import { readTransforms } from './transform-options.ts'
 import type { Catalogue, SinkConfig, SourceConfig } from './types.ts'
 
@@ -39,7 +39,7 @@ export function readConnector(
   const connector = findConnector(section, kind, catalogue, problems)
   if (connector === undefined) return undefined
   const common = connector.kind === 'source' ? SOURCE_OPTIONS : SINK_OPTIONS
-  const creation = connector.kind === 'source' ? TOPIC_CREATION_OPTIONS : {}
+  const creation = connector.kind === 'source' ? topicCreationOptions(section.options, context) : {}
   const specs: OptionSpecs = { ...connector.options, ...common, ...creation }
   const scope: OptionScope = {
     specs,

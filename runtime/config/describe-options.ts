@@ -21,7 +21,7 @@ export function describeOptions(specs: OptionSpecs): readonly OptionRow[] {
     aliases: spec.aliases ?? [],
     type: spec.type,
     required: spec.default === undefined,
-    default: spec.default === undefined || spec.default === null ? undefined : String(spec.default),
+    default: (spec.default ?? null) === null || spec.type === 'family' ? undefined : String(spec.default),
     takes: expectation(spec),
     doc: spec.doc,
   }))

@@ -22,7 +22,7 @@ export function flatten(map: Pick<MapNode, 'entries'>, path: string, problems: P
     const other = found.get(option.key)
     if (other !== undefined && other.rank === option.rank && other.value !== option.value) {
       const at = formatPlace(other.place)
-      problems.add(option.place, `${path}.${option.key}`, `expected the option once, got it also at ${at}`)
+      problems.add(option.place, `${path}.${shownName(option.key)}`, `expected the option once, got it also at ${at}`)
     } else if (other === undefined || option.rank < other.rank) found.set(option.key, option)
   })
   return [...found.values()]
@@ -34,6 +34,11 @@ function collect(map: Pick<MapNode, 'entries'>, prefix: string, rank: number, ad
     if (entry.value.kind === 'map') collect(entry.value, `${key}.`, rank + entry.rank, add)
     else add({ key, place: entry.place, value: entry.value, rank: rank + entry.rank })
   }
+}
+
+/** An option's name as it may be printed: Debezium has the salts of hashes in names. */
+export function shownName(key: string): string {
+  return key.replace(/(\.salt\.).+/s, '$1[hidden]')
 }
 
 /** As written, `${…}` unresolved. */

@@ -73,7 +73,11 @@ function chooser<D extends SourceConnector | SinkConnector | TransformDefinition
     const extra = kind === 'transform' ? { type: { enum: types } } : structural(types)
     const needs = required(optionsOf(definition))
     const schema = { description: definition.doc, ...tree.schema(extra), ...(needs.length > 0 && { allOf: needs }) }
-    defs[name] = kind === 'transform' ? schema : { ...schema, patternProperties: { '^transforms\\.': {} } }
+    const patterns = {
+      ...(schema as { readonly patternProperties?: JsonSchema }).patternProperties,
+      '^transforms\\.': {},
+    }
+    defs[name] = kind === 'transform' ? schema : { ...schema, patternProperties: patterns }
   }
   return {
     type: 'object',

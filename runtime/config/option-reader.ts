@@ -1,5 +1,5 @@
-import type { OptionProblem, OptionSpec, OptionSpecs } from '../api/index.ts'
-import type { FlatOption } from './flat-options.ts'
+import type { FamilySpec, OptionProblem, OptionSpec, OptionSpecs } from '../api/index.ts'
+import { type FlatOption, shownName } from './flat-options.ts'
 import { expectation, type OptionValue, parseOption, type ValueContext } from './option-values.ts'
 import { formatPlace, type Problems } from './problems.ts'
 import { didYouMean } from './suggest.ts'
@@ -37,17 +37,23 @@ export function readOptions(
 ): ReadOptions {
   const names = spellings(scope.specs)
   const given = new Map<string, FlatOption>()
+  const families = new Map<string, FlatOption[]>()
   for (const option of options) {
     const name = names.get(option.key)
-    const path = `${scope.path}.${option.key}`
-    if (name === undefined) reportUnknown(option, names, scope, problems)
+    const family = name === undefined ? familyOf(option.key, scope.specs) : undefined
+    const path = `${scope.path}.${shownName(option.key)}`
+    if (family !== undefined) families.set(family, [...(families.get(family) ?? []), option])
+    else if (name === undefined) reportUnknown(option, names, scope, problems)
     else if (!given.has(name)) given.set(name, option)
     else replaceOrReport(given, name, option, path, problems)
   }
   const before = problems.count
   const values: Record<string, OptionValue> = Object.create(null)
   for (const [name, spec] of Object.entries(scope.specs)) {
-    values[name] = readValue(name, spec, given.get(name), scope, context, problems)
+    values[name] =
+      spec.type === 'family'
+        ? readFamily(spec, families.get(name) ?? [], scope, context, problems)
+        : readValue(name, spec, given.get(name), scope, context, problems)
   }
   return { values, given, sound: problems.count === before }
 }
@@ -67,13 +73,36 @@ export function reportMisfits(
 
 /** Every spelling of every option: its name, its aliases, and the prefix of a `.class`. Declared names go first. */
 export function spellings(specs: OptionSpecs): ReadonlyMap<string, string> {
-  const names = new Map(Object.keys(specs).map(name => [name, name]))
+  const single = Object.entries(specs).filter(([, spec]) => spec.type !== 'family')
+  const names = new Map(single.map(([name]) => [name, name]))
   const add = (spelling: string, name: string) => names.has(spelling) || names.set(spelling, name)
   for (const [name, spec] of Object.entries(specs)) for (const alias of spec.aliases ?? []) add(alias, name)
   for (const [spelling, name] of [...names]) {
     if (spelling.endsWith('.class')) add(spelling.slice(0, -'.class'.length), name)
   }
   return names
+}
+
+function familyOf(key: string, specs: OptionSpecs): string | undefined {
+  const fits = (spec: OptionSpec) => spec.type === 'family' && new RegExp(`^(?:${spec.pattern})$`, 's').test(key)
+  return Object.keys(specs).find(name => fits(specs[name]!))
+}
+
+/** By name, in the order in which they were given. */
+function readFamily(
+  spec: FamilySpec,
+  options: readonly FlatOption[],
+  scope: OptionScope,
+  context: ValueContext,
+  problems: Problems,
+): OptionValue {
+  const values: Record<string, string | readonly string[]> = Object.create(null)
+  for (const option of options) {
+    const parsed = parseOption(option, spec.member, context)
+    if ('value' in parsed) values[option.key] = parsed.value as string | readonly string[]
+    else problems.add(option.value.place, `${scope.path}.${shownName(option.key)}`, parsed.problem)
+  }
+  return values
 }
 
 function readValue(
@@ -106,7 +135,7 @@ function replaceOrReport(
   const other = given.get(name)!
   if (option.rank < other.rank) given.set(name, option)
   else if (option.rank === other.rank) {
-    const also = `got it also as ${other.key} at ${formatPlace(other.place)}`
+    const also = `got it also as ${shownName(other.key)} at ${formatPlace(other.place)}`
     problems.add(option.place, path, `expected the option once, ${also}`)
   }
 }
@@ -126,7 +155,9 @@ function reportUnknown(
   else if (home !== undefined)
     problems.add(place, `${path}.${key}`, `expected ${title}, got one of ${home}; move it there`)
   else {
-    const hint = didYouMean(key, [...names.keys(), ...structural])
-    problems.add(place, `${path}.${key}`, `expected ${title}, got ${key}${hint}`)
+    const families = Object.keys(specs).filter(name => specs[name]!.type === 'family')
+    const shown = shownName(key)
+    const hint = didYouMean(shown, [...names.keys(), ...families, ...structural])
+    problems.add(place, `${path}.${shown}`, `expected ${title}, got ${shown}${hint}`)
   }
 }

@@ -7,7 +7,13 @@ import type { Resolved } from './references.ts'
 import { didYouMean } from './suggest.ts'
 import { parseDuration, parseSize } from './units.ts'
 
-export type OptionValue = string | number | boolean | readonly string[] | undefined
+export type OptionValue =
+  | string
+  | number
+  | boolean
+  | readonly string[]
+  | Readonly<Record<string, string | readonly string[]>>
+  | undefined
 
 export type Parsed = { readonly value: OptionValue } | { readonly problem: string }
 
@@ -66,6 +72,8 @@ export function expectation(spec: OptionSpec): string {
       return 'a secret text'
     case 'string':
       return 'text'
+    case 'family':
+      return expectation(spec.member)
   }
 }
 
@@ -112,6 +120,7 @@ function readText(text: Text, spec: OptionSpec, context: ValueContext): { value:
     case 'bytes':
       return { value: isNone(trimmed, spec.unset) ? -1 : inRange(parseSize(trimmed), spec) }
     case 'list':
+    case 'family':
       return { value: undefined }
   }
 }

@@ -1,4 +1,4 @@
-import type { OptionSpec, OptionSpecs } from '../api/index.ts'
+import type { FamilySpec, OptionSpec, OptionSpecs } from '../api/index.ts'
 import { spellings } from './option-reader.ts'
 import { DURATION_PATTERN, SIZE_PATTERN } from './units.ts'
 
@@ -7,6 +7,14 @@ export type JsonSchema = Readonly<Record<string, unknown>>
 interface Branch {
   leaf: JsonSchema | undefined
   readonly children: Map<string, Branch>
+  /** Of families: patterns of what may follow here, dotted. */
+  readonly patterns: Record<string, JsonSchema>
+  /** A part that is not in the declaration follows here. */
+  isOpen: boolean
+}
+
+function newBranch(): Branch {
+  return { leaf: undefined, children: new Map(), patterns: {}, isOpen: false }
 }
 
 /**
@@ -16,7 +24,7 @@ interface Branch {
 export class SchemaTree {
   readonly #name: string
   readonly #defs: Record<string, JsonSchema>
-  readonly #root: Branch = { leaf: undefined, children: new Map() }
+  readonly #root = newBranch()
 
   /** `name` begins the names of its definitions, which go into `defs`. */
   constructor(name: string, defs: Record<string, JsonSchema>) {
@@ -27,13 +35,27 @@ export class SchemaTree {
   add(specs: OptionSpecs): void {
     for (const [spelling, name] of spellings(specs)) {
       let branch = this.#root
-      for (const part of spelling.split('.')) {
-        const next: Branch = branch.children.get(part) ?? { leaf: undefined, children: new Map() }
-        branch.children.set(part, next)
-        branch = next
-      }
+      for (const part of spelling.split('.')) branch = childOf(branch, part)
       branch.leaf ??= valueSchema(specs[name]!, spelling === name ? undefined : name)
     }
+    for (const [name, spec] of Object.entries(specs)) if (spec.type === 'family') this.#addFamily(name, spec)
+  }
+
+  #addFamily(name: string, spec: FamilySpec): void {
+    const parts = name.split('.')
+    const leaf = valueSchema(spec, undefined)
+    let branch = this.#root
+    let { pattern } = spec
+    for (const part of parts.slice(
+      0,
+      parts.findIndex(part => part.startsWith('<')),
+    )) {
+      branch.patterns[`^${pattern}$`] = leaf
+      branch = childOf(branch, part)
+      pattern = pattern.slice(`${part}\\.`.length)
+    }
+    branch.patterns[`^${pattern}$`] = leaf
+    branch.isOpen = true
   }
 
   /** `more`: properties beside the options. */
@@ -44,7 +66,8 @@ export class SchemaTree {
   #object(branch: Branch, id: string, more: Readonly<Record<string, JsonSchema>>): JsonSchema {
     const properties: Record<string, JsonSchema> = { '<<': {}, ...more }
     this.#collect(branch, id, '', properties)
-    return { type: 'object', properties, additionalProperties: false }
+    const patterns = Object.keys(branch.patterns).length > 0 && { patternProperties: branch.patterns }
+    return { type: 'object', properties, ...patterns, ...(branch.isOpen ? {} : { additionalProperties: false }) }
   }
 
   /** Every node below, by its dotted path from here. */
@@ -52,7 +75,7 @@ export class SchemaTree {
     for (const [part, child] of branch.children) {
       const key = prefix + part
       const childId = `${id}.${part}`
-      const nested = child.children.size > 0 ? [this.#reference(child, childId)] : []
+      const nested = child.children.size > 0 || child.isOpen ? [this.#reference(child, childId)] : []
       const forms = [...(child.leaf === undefined ? [] : [child.leaf]), ...nested]
       properties[key] = forms.length === 1 ? forms[0]! : { anyOf: forms }
       this.#collect(child, childId, `${key}.`, properties)
@@ -64,6 +87,12 @@ export class SchemaTree {
     this.#defs[name] ??= this.#object(branch, id, {})
     return { $ref: `#/$defs/${name}` }
   }
+}
+
+function childOf(branch: Branch, part: string): Branch {
+  const child = branch.children.get(part) ?? newBranch()
+  branch.children.set(part, child)
+  return child
 }
 
 const REFERENCE = { type: 'string', pattern: '\\$\\{(env|file):' }
@@ -113,6 +142,8 @@ function formsOf(spec: OptionSpec): readonly JsonSchema[] {
         { type: 'string', pattern: SIZE_PATTERN },
         REFERENCE,
       ]
+    case 'family':
+      return [...formsOf(spec.member), SCALAR]
     case 'list':
       return [{ type: 'array', items: SCALAR, ...(spec.nonEmpty === true && { minItems: 1 }) }, { type: 'string' }]
   }

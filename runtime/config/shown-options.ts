@@ -1,5 +1,5 @@
 import type { OptionSpecs } from '../api/index.ts'
-import type { FlatOption } from './flat-options.ts'
+import { type FlatOption, shownName } from './flat-options.ts'
 import { spellings } from './option-reader.ts'
 import type { ReadTransform } from './transform-options.ts'
 
@@ -17,7 +17,7 @@ export function shownOptions(
   const names = spellings(specs)
   for (const option of options) {
     const spec = specs[names.get(option.key) ?? '']
-    if (!/^transforms(\.|$)/.test(option.key)) shown[option.key] = textOf(option, spec?.type === 'secret')
+    if (!/^transforms(\.|$)/.test(option.key)) shown[shownName(option.key)] = textOf(option, spec?.type === 'secret')
   }
   if (transforms.length > 0) shown.transforms = transforms.map(t => t.config.name).join(',')
   for (const { config, given, type } of transforms) {

@@ -51,13 +51,16 @@ export interface SourceConfig extends ConnectorConfig {
   /** The connector's own options, as it declares them. */
   readonly options: Readonly<Record<string, unknown>>
   readonly common: OptionValues<typeof SOURCE_OPTIONS>
-  /** `topic.creation.default.*`; undefined where nothing of it was given. */
-  readonly topicCreation?: TopicCreation | undefined
+  /** `topic.creation.*`: a topic is made by the first that it matches. Undefined where nothing of it was given. */
+  readonly topicCreation?: readonly TopicCreation[] | undefined
 }
 
-/** How topics are made that a source writes to and that nobody declares. */
+/** How some topics are made that a source writes to and that nobody declares. */
 export interface TopicCreation {
-  /** Undefined: the broker's `num.partitions`. */
+  /** Regular expressions for whole names. */
+  readonly include: readonly string[]
+  readonly exclude: readonly string[]
+  /** Undefined, or -1: the broker's `num.partitions`. */
   readonly partitions: number | undefined
   /** As of TopicConfig. */
   readonly configs: Readonly<Record<string, string>>

@@ -10,8 +10,9 @@ const LARGE = { 'max.message.bytes': '8388608' }
 /** One that cannot say before what it writes, as a database's. */
 function openSource(): SourceConfig {
   const { connector } = countingSource('numbers', 1)
-  const creation = { partitions: 3, configs: LARGE }
-  return { ...sourceConfig({ ...connector, topics: () => [] }), topicCreation: creation }
+  const logs = { include: ['.*_log'], exclude: ['audit_log'], partitions: 5, configs: {} }
+  const other = { include: ['.*'], exclude: [], partitions: 3, configs: LARGE }
+  return { ...sourceConfig({ ...connector, topics: () => [] }), topicCreation: [logs, other] }
 }
 
 test('topic.creation.default is of topics that a source is the first to write, and of no other', async () => {
@@ -23,6 +24,18 @@ test('topic.creation.default is of topics that a source is the first to write, a
   expect(await broker.topic('new')).toMatchObject({ partitions: 3, configs: LARGE })
   expect((await broker.topic('old'))!.configs).not.toHaveProperty('max.message.bytes')
   expect(await broker.topic('old')).toMatchObject({ partitions: 1 })
+})
+
+test('a topic is made as the first group says that it is of', async () => {
+  const broker = new MemoryBroker()
+  const source = openSource()
+  const topics = new Topics(broker, workerConfig([source], []))
+  for (const name of ['web_log', 'audit_log', 'web_log_old']) await topics.ensure(name, source)
+  expect(await broker.topic('web_log')).toMatchObject({ partitions: 5 })
+  expect((await broker.topic('web_log'))!.configs).not.toHaveProperty('max.message.bytes')
+  for (const name of ['audit_log', 'web_log_old']) {
+    expect(await broker.topic(name)).toMatchObject({ partitions: 3, configs: LARGE })
+  }
 })
 
 test('a topic that a sink waits for is made as its source would make it', async () => {
