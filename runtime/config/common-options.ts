@@ -111,9 +111,9 @@ export const WORKER_OPTIONS = defineOptions({
   },
   'task.restart.backoff.max.ms': {
     type: 'duration',
-    default: MINUTE,
+    default: 20_000,
     min: 1,
-    doc: 'Longest wait before a failed task is started again.',
+    doc: 'Longest wait before a failed task is started again: so long after a server is back, at most, is it asked again.',
   },
   'source.buffer.bytes': {
     type: 'bytes',
