@@ -10,6 +10,7 @@ import { checkPublication } from './slot-check.ts'
 import { SlotMonitor } from './slot-health.ts'
 import type { TableInfo } from './table-info.ts'
 import { UnloggedTables } from './unlogged-tables.ts'
+import { UnpublishedTables } from './unpublished-tables.ts'
 
 /** How often new tables are looked for. */
 const TABLES_EVERY_MS = 5000
@@ -45,6 +46,7 @@ export class Background {
     const { serverVersion } = session.catalog
     const attached = new AttachedPartitions(log, session.attachedSince)
     const unlogged = new UnloggedTables(log)
+    const unpublished = new UnpublishedTables(options, session.filter, log)
     const look = async () => {
       const publication = options['publication.name']
       await connection.use(async client => {
@@ -61,6 +63,7 @@ export class Background {
         left(known.filter(oid => !found.includes(oid)))
         await attached.look(client, found)
         await unlogged.look(client, found)
+        await unpublished.look(client, state)
         const unknown = found.filter(oid => !known.includes(oid))
         if (unknown.length === 0) return
         await added(unknown, await tablesSince(client, publication, session.filter, session.position.since))

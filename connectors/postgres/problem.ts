@@ -12,16 +12,17 @@ export interface Problem {
 
 /** Warnings go to the log; throws CONFIG_INVALID with all errors at once. */
 export function tellProblems(problems: readonly Problem[], place: string, log: Logger): void {
-  for (const problem of problems) if (problem.severity === 'warning') log.warn({}, inWords(problem))
+  for (const problem of problems) if (problem.severity === 'warning') log.warn({}, inWords(problem, ' '))
   const errors = problems.filter(problem => problem.severity === 'error')
   if (errors.length === 0) return
-  const list = errors.map(problem => `- ${inWords(problem)}`).join('\n')
+  const list = errors.map(problem => `- ${inWords(problem, '\n    ')}`).join('\n')
   const count = errors.length === 1 ? 'one thing is' : `${errors.length} things are`
   throw new KtsError('CONFIG_INVALID', `PostgreSQL at ${place}: ${count} missing:\n${list}`)
 }
 
-function inWords({ message, sql }: Problem): string {
-  return sql.length === 0 ? message : `${message}. Mend it with: ${sql.join(' ')}`
+/** `between`: what stands in front of each statement. */
+function inWords({ message, sql }: Problem, between: string): string {
+  return sql.length === 0 ? message : `${message}. Mend it with:${sql.map(statement => between + statement).join('')}`
 }
 
 const NAMED_MAX = 10

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { capturedTables, type TableName } from './catalog.ts'
 import { error, named, type Problem, warning } from './problem.ts'
-import { missingTables, only, type PublicationState, publicationState } from './publication.ts'
+import { missingTables, only, type PublicationState, publicationAddition, publicationState } from './publication.ts'
 import { quoted } from './slot.ts'
 import type { SlotOptions } from './slot-options.ts'
 import type { TableFilter } from './table-filter.ts'
@@ -28,13 +28,14 @@ export async function publicationProblems(
     ]
   const state = await publicationState(client, options['publication.name'])
   return state === undefined
-    ? missingProblems(client, options, tables, role)
+    ? missingProblems(client, options, filter, tables, role)
     : stateProblems(client, options, filter, state, tables, role)
 }
 
 async function missingProblems(
   client: pg.Client,
   options: SlotOptions,
+  filter: TableFilter,
   tables: readonly TableName[],
   { role, superuser }: Role,
 ): Promise<Problem[]> {
@@ -42,7 +43,8 @@ async function missingProblems(
   const root = options['publish.via.partition.root'] ? ' WITH (publish_via_partition_root = true)' : ''
   switch (options['publication.autocreate.mode']) {
     case 'disabled': {
-      const sql = `CREATE PUBLICATION ${quoted(name)} FOR TABLE ${tables.map(only).join(', ')}${root};`
+      const what = filter.capturesAll ? 'ALL TABLES' : `TABLE ${tables.map(only).join(', ')}`
+      const sql = `CREATE PUBLICATION ${quoted(name)} FOR ${what}${root};`
       return [error(`expected publication ${name}, since publication.autocreate.mode is disabled; there is none`, sql)]
     }
     case 'all_tables':
@@ -134,7 +136,7 @@ async function stateProblems(
     )
   const missing = state.allTables ? [] : await missingTables(client, name, viaRoot, filter)
   if (missing.length === 0) return problems
-  const sql = `ALTER PUBLICATION ${quoted(name)} ADD TABLE ${missing.map(only).join(', ')};`
+  const sql = `${publicationAddition(name, missing)};`
   if (fits && owns) return [...problems, ...(await ownerProblems(client, missing, role, sql))]
   const what = `publication ${name} does not tell of ${named(missing.map(t => `${t.schema}.${t.table}`))}, which the lists match`
   problems.push(missing.length === tables.length || fits ? error(what, sql) : warning(what, sql))

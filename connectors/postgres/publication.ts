@@ -110,8 +110,7 @@ async function fitted(
   if (state.viaRoot !== viaRoot)
     statements.push(`ALTER PUBLICATION ${quoted(name)} SET (publish_via_partition_root = ${viaRoot})`)
   const missing = state.allTables ? [] : await missingTables(client, name, viaRoot, filter)
-  const added = `ALTER PUBLICATION ${quoted(name)} ADD TABLE ${missing.map(only).join(', ')}`
-  if (missing.length > 0) statements.push(added)
+  if (missing.length > 0) statements.push(publicationAddition(name, missing))
   // Of a publication that is not ours others may read as well.
   const left = state.madeHere && !state.allTables ? await leftTables(client, state, filter) : []
   const dropped = `ALTER PUBLICATION ${quoted(name)} DROP TABLE ${left.map(only).join(', ')}`
@@ -192,6 +191,11 @@ async function apply(client: pg.Client, name: string, statements: readonly strin
       { cause: error },
     )
   }
+}
+
+/** The SQL, without a semicolon. */
+export function publicationAddition(name: string, tables: readonly TableName[]): string {
+  return `ALTER PUBLICATION ${quoted(name)} ADD TABLE ${tables.map(only).join(', ')}`
 }
 
 /** ONLY: children by inheritance are captured by their own names. */
