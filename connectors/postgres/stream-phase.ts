@@ -9,7 +9,7 @@ import {
 import { Capture } from './capture.ts'
 import type { Connections } from './connection.ts'
 import { type EventBatch, EventColumns, type Events } from './events/index.ts'
-import { type Lsn, parseLsn } from './lsn.ts'
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { isStreamPartition, positionToJson, type StreamPosition, streamPartition } from './position.ts'
 import type { Relation } from './relation.ts'
@@ -129,6 +129,7 @@ export class StreamPhase {
         log,
         statusIntervalMs: options['status.update.interval.ms'],
       })
+      log.info({ slot, lsn: formatLsn(position.end) }, 'changes are streamed from here on')
       return new StreamPhase(parts, { stream, live, waiting })
     } catch (error) {
       await live.close()

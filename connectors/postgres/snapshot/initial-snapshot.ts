@@ -278,6 +278,8 @@ class ExportedSnapshot implements InitialSnapshot {
     this.#atBoundary = true
     this.#reportAt = 0
     this.#report()
+    const { log, tables } = this.#parts
+    log.info({ tables: tables.length, rows: this.#count, bytes: this.#bytes }, 'snapshot is finished')
   }
 
   checkpoints(): SourceCheckpoint[] | undefined {
@@ -294,7 +296,8 @@ class ExportedSnapshot implements InitialSnapshot {
     const open = new Set([...this.#busy.map(reader => reader.part!.table), ...this.#work.map(part => part.table)])
     report({
       'snapshot tables': `${tables.length - open.size} of ${tables.length}`,
-      'snapshot rows': `${this.#count} of about ${Math.max(this.#estimate, this.#count)}`,
+      'snapshot rows':
+        open.size > 0 && this.#estimate > this.#count ? `${this.#count} of about ${this.#estimate}` : this.#count,
       'snapshot bytes': this.#bytes,
     })
   }

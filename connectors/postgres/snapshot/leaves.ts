@@ -11,7 +11,7 @@ export interface Leaf {
   readonly filenode: number
   /** The end as it was when it was looked at: rows behind it are newer, and are in the stream. */
   readonly end: Place
-  /** Bytes, large values included, and rows, by the server's estimate; rows at least 0. */
+  /** Bytes, large values included, and rows, by the server's estimate; 0 for a table that it has never looked at. */
   readonly bytes: number
   readonly rows: number
 }
@@ -19,7 +19,8 @@ export interface Leaf {
 const LEAVES = `SELECT c.oid::int8::text AS oid, format('%I.%I', n.nspname, c.relname) AS name,
   coalesce(pg_relation_filenode(c.oid), 0)::int8::text AS filenode,
   (pg_relation_size(c.oid) / current_setting('block_size')::int8)::text AS blocks,
-  pg_table_size(c.oid)::text AS bytes, greatest(c.reltuples, 0)::float8::text AS rows
+  pg_table_size(c.oid)::text AS bytes, greatest(CASE WHEN c.relpages = 0 THEN c.reltuples ELSE
+    c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int8) END, 0)::float8::text AS rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf))
 ORDER BY c.oid`
