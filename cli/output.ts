@@ -28,8 +28,13 @@ export function processOutput(): Output {
     table(columns, rows) {
       const [head = '', ...lines] = tableLines(columns, rows)
       stdout.write(`${colours.bold(head)}\n`)
-      for (const line of lines) stdout.write(`${isTerminal ? clip(line, stdout.columns) : line}\n`)
+      for (const line of lines) stdout.write(`${isTerminal ? clip(line, columnsOf(stdout)) : line}\n`)
     },
     note: text => void stderr.write(`${text}\n`),
   }
+}
+
+/** Of a terminal; one that was told no size, as some containers' are, says 0. */
+export function columnsOf({ columns }: Pick<NodeJS.WriteStream, 'columns'>): number {
+  return columns || 80
 }

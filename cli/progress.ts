@@ -2,7 +2,7 @@ import { type Logger, systemClock } from '../base/index.ts'
 import type { ConnectorStatus, WorkerStatus } from '../runtime/index.ts'
 import { LiveStatus } from './live-status.ts'
 import { jsonLogger, type LogLevel, terminalLogger } from './log.ts'
-import { processOutput } from './output.ts'
+import { columnsOf, processOutput } from './output.ts'
 import { recordsOut } from './status-text.ts'
 
 /** How a running worker tells what it does: a table on a terminal, log lines elsewhere. */
@@ -25,10 +25,10 @@ function onTerminal(level: LogLevel, stdout: NodeJS.WriteStream): Progress {
   const screen = {
     write: (text: string) => void stdout.write(text),
     get columns() {
-      return stdout.columns
+      return columnsOf(stdout)
     },
     get rows() {
-      return stdout.rows
+      return stdout.rows || 24
     },
   }
   const live = new LiveStatus(screen, systemClock, processOutput().colours, 'kts-connect')

@@ -37,5 +37,10 @@ export async function runPipeline(pipeline: Pipeline, progress: Progress, stoppi
 
 function failure({ name, tasks }: ConnectorStatus): [object, string] {
   const trace = tasks.find(task => task.trace !== undefined)?.trace
-  return [{ connector: name, trace }, 'failed for good: mend the cause and start again, it goes on where it was']
+  const others =
+    trace?.startsWith('CONFIG_INVALID') === true ? ' (kts-connect validate --connect looks for others)' : ''
+  return [
+    { connector: name, trace },
+    `failed for good: mend the cause${others} and start again, it goes on where it was`,
+  ]
 }

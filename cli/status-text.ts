@@ -39,7 +39,7 @@ export function statusNotes(status: WorkerStatus): readonly string[] {
   for (const { name, tasks, facts, events, counters } of status.connectors) {
     for (const { id, state, trace } of tasks)
       if (trace !== undefined) notes.push(`${name} task ${id} ${state}: ${trace}`)
-    for (const [fact, value] of Object.entries(facts)) notes.push(`${name} ${fact}: ${value}`)
+    for (const [fact, value] of Object.entries(facts)) notes.push(`${name} ${fact}: ${factText(fact, value)}`)
     const counted: readonly (readonly [string, number])[] = [
       ...Object.entries(events),
       ['filtered', counters.recordsFiltered],
@@ -52,4 +52,9 @@ export function statusNotes(status: WorkerStatus): readonly string[] {
     if (shown.length > 0) notes.push(`${name}: ${shown.join(', ')}`)
   }
   return notes.map(escapeControls)
+}
+
+function factText(fact: string, value: string | number): string {
+  if (typeof value === 'string') return value
+  return /(bytes|size)$/.test(fact) ? formatBytes(value) : formatCount(value)
 }

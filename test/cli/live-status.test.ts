@@ -4,6 +4,7 @@ import { ManualClock } from '../../base/index.ts'
 import { LiveStatus } from '../../cli/live-status.ts'
 import { terminalLogger } from '../../cli/log.ts'
 import { inLogLines, withTable } from '../../cli/progress.ts'
+import { statusNotes } from '../../cli/status-text.ts'
 import { connectorStatus, workerStatus } from '../web/support.ts'
 
 const PLAIN = pc.createColors(false)
@@ -128,4 +129,14 @@ it('without a terminal there is a summary every 30 s, and the first object once'
   const summaries = said.filter(([message]) => message === 'progress')
   expect(summaries).toHaveLength(2)
   expect(summaries[0]?.[1]).toMatchObject({ connector: 'access-log', recordsRead: 5, recordsOut: 5, state: 'RUNNING' })
+})
+
+it('facts that are bytes are shown in units, other numbers with their thousands, text as it is', () => {
+  const facts = { 'slot lag bytes': 3_133_888, 'slot safe_wal_size': 53 << 20, rows: 601_004, slot: 'kts_shop' }
+  expect(statusNotes(workerStatus([connectorStatus('shop', { facts })]))).toEqual([
+    'shop slot lag bytes: 3.0 MiB',
+    'shop slot safe_wal_size: 53.0 MiB',
+    'shop rows: 601,004',
+    'shop slot: kts_shop',
+  ])
 })
