@@ -22,6 +22,8 @@ export interface ColumnCodec {
   readonly writeBinary?: (bytes: Buffer, start: number, end: number, into: JsonBytes) => void
   /** Stands for a value that was not sent (`unavailable.value.placeholder`), in this column's type. */
   readonly unavailable: unknown
+  /** True: also a NULL is told as `absent`. */
+  readonly masksNull?: boolean
   /** Stands for the NULL of a NOT NULL column in a row of which only the key was sent. */
   readonly absent: unknown
 }

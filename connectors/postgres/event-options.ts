@@ -1,4 +1,5 @@
 import { defineOptions, type OptionProblem, type OptionValues } from '../../runtime/api/index.ts'
+import { COLUMN_OPTIONS, columnProblems, isPattern, patternsProblem } from './column-options.ts'
 
 export type EventOptions = OptionValues<typeof EVENT_OPTIONS>
 
@@ -77,6 +78,7 @@ export const EVENT_OPTIONS = defineOptions({
     examples: [['public[.]users[.]password_.*']],
     validate: patternsProblem,
   },
+  ...COLUMN_OPTIONS,
   'message.prefix.include.list': {
     type: 'list',
     default: [],
@@ -108,11 +110,12 @@ export const EVENT_OPTIONS = defineOptions({
 
 /** Which of these options do not fit together. */
 export function eventProblems(options: EventOptions): OptionProblem[] {
-  return (['column', 'message.prefix'] as const).flatMap(what => {
+  const both = (['column', 'message.prefix'] as const).flatMap(what => {
     const [include, exclude] = [`${what}.include.list`, `${what}.exclude.list`] as const
     if (options[include].length === 0 || options[exclude].length === 0) return []
     return [{ option: exclude, message: `expected only one of ${include} and ${exclude}, got both` }]
   })
+  return [...both, ...columnProblems(options)]
 }
 
 const OPERATIONS: readonly string[] = ['c', 'u', 'd', 't', 'none']
@@ -122,10 +125,6 @@ function skippedOperationsProblem(operations: readonly string[]): string | undef
   return operations.includes('none') && operations.length > 1 ? '`none` to stand alone' : undefined
 }
 
-function patternsProblem(patterns: readonly string[]): string | undefined {
-  return patterns.every(isPattern) ? undefined : 'regular expressions'
-}
-
 function keyColumnsProblem(text: string): string | undefined {
   const form = '`<regular expression for schema.table>:<column>,<column>` with `;` between tables'
   for (const entry of text.split(';').filter(part => part.trim() !== '')) {
@@ -133,13 +132,4 @@ function keyColumnsProblem(text: string): string | undefined {
     if (colon < 1 || entry.slice(colon + 1).trim() === '' || !isPattern(entry.slice(0, colon))) return form
   }
   return undefined
-}
-
-function isPattern(text: string): boolean {
-  try {
-    new RegExp(text)
-    return true
-  } catch {
-    return false
-  }
 }

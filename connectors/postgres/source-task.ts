@@ -83,6 +83,7 @@ export class PostgresSourceTask implements SourceTask {
       clock,
       log,
       codecOf: column => columnCodec(column, catalog.types(), options, log),
+      types: () => catalog.types(),
     })
     // Also finds tables that fall on one topic, before anything of them is written.
     const shapes = session.tables.map(info =>

@@ -4,9 +4,10 @@ import type { ColumnCodec } from '../column-codec.ts'
 import type { EventOptions } from '../event-options.ts'
 import type { Lsn } from '../lsn.ts'
 import type { Relation } from '../relation.ts'
-import type { ColumnInfo, TableInfo } from '../table-info.ts'
+import type { ColumnInfo, TableInfo, Types } from '../table-info.ts'
 import type { ChangeSource } from './change-source.ts'
 import { NameFilter } from './column-filter.ts'
+import { ColumnRules } from './column-rules.ts'
 import type { EventBatch } from './event-batch.ts'
 import { EventContext } from './event-context.ts'
 import { PackedForm } from './packed-form.ts'
@@ -40,6 +41,7 @@ export interface EventsParts {
   readonly log: Logger
   /** Undefined: the column is left out. */
   readonly codecOf: CodecOf
+  readonly types: () => Types
 }
 
 /**
@@ -67,7 +69,8 @@ export class Events {
     this.#packsJson = parts.packsJson
     this.#clock = clock
     this.#codecOf = parts.codecOf
-    this.#shapes = new TableShapes(options, parts.codecOf, parts.log)
+    const rules = new ColumnRules(options, parts.types, parts.log)
+    this.#shapes = new TableShapes(options, parts.codecOf, rules, parts.log)
     const names = { version, server: options['topic.prefix'], database }
     this.#context = new EventContext({
       names,

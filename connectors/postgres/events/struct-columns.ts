@@ -96,8 +96,9 @@ export class StructColumns {
     return known === TEXT || known === BINARY ? sentValue(codec, earlier!, index) : codec.unavailable
   }
 
-  /** Whether something else is said: in a key-only row no one knows the value, and the column has no null. */
+  /** Whether something else is said: in a key-only row no one knows the value, and the column has no null; or it is masked. */
   #standsForNull(member: Member, keyOnly: boolean): boolean {
+    if (member.codec.masksNull === true) return true
     if (!member.required || keyOnly) return member.required
     // The catalogue is ahead of the change: the column was not NOT NULL yet.
     member.required = false

@@ -4,6 +4,7 @@ import type { EventOptions } from '../event-options.ts'
 import type { Relation, RelationColumn } from '../relation.ts'
 import type { ColumnInfo, TableInfo } from '../table-info.ts'
 import { ColumnFilter } from './column-filter.ts'
+import type { ColumnRules } from './column-rules.ts'
 import { adjustedFieldName, adjustedSchemaName, TopicNames } from './names.ts'
 import { type StructColumn, StructColumns } from './struct-columns.ts'
 import { KeyColumns, uncoveredBy } from './table-key.ts'
@@ -36,13 +37,15 @@ export class TableShapes {
   readonly #codecOf: CodecOf
   readonly #keyColumns: KeyColumns
   readonly #columnFilter: ColumnFilter
+  readonly #rules: ColumnRules
 
-  constructor(options: EventOptions, codecOf: CodecOf, log: Logger) {
+  constructor(options: EventOptions, codecOf: CodecOf, rules: ColumnRules, log: Logger) {
     this.topics = new TopicNames(options)
     this.#options = options
     this.#codecOf = codecOf
     this.#keyColumns = new KeyColumns(options, log)
     this.#columnFilter = new ColumnFilter(options)
+    this.#rules = rules
   }
 
   /** Throws CONFIG_INVALID when two columns become one field. */
@@ -55,8 +58,11 @@ export class TableShapes {
       const codec = this.#codecOf(columnInfo(relation, column, info))
       return codec === undefined ? undefined : { index, field: this.#fieldName(column.name), codec, nullable: false }
     })
-    const rowColumns = all.filter((column): column is StructColumn => {
-      return column !== undefined && this.#columnFilter.includes(schema, table, columns[column.index]!.name)
+    const rowColumns = all.flatMap(column => {
+      if (column === undefined || !this.#columnFilter.includes(schema, table, columns[column.index]!.name)) return []
+      const known = columnInfo(relation, columns[column.index]!, info)
+      const inKey = keyColumns.includes(column.index)
+      return [{ ...column, codec: this.#rules.apply(column.codec, relation, known, inKey) }]
     })
     checkFields(rowColumns, relation)
     const keyMembers = keyColumns.flatMap(i => {

@@ -47,6 +47,7 @@ export function newEvents(
     clock: new ManualClock(),
     log: silentLogger,
     codecOf: simpleCodec,
+    types: () => new Map(),
     ...more,
   })
 }
