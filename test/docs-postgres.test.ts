@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { CATALOGUE } from '../cli/compose.ts'
 import { loadTexts } from './support/config-fixture.ts'
+import { DIFFERENCES } from './support/golden-differences.ts'
 import { sharedPostgres } from './support/postgres.ts'
 
 const page = read('docs/postgres.md')
@@ -39,6 +40,16 @@ const named = [...differences.matchAll(/\[([^\]]+)\]\(\.\.\/(test\/[^)]+)\)/g)].
 test.each(named)('docs/debezium-differences.md: there is a test "%s" in %s', (name, file) => {
   expect(existsSync(new URL(`../${file}`, import.meta.url))).toBe(true)
   expect(read(file)).toContain(name)
+})
+
+test('docs/debezium-differences.md: every row names its test, and every difference of the golden replay has a row', () => {
+  const rows = differences.split('\n').filter(line => /^\| [^|]/.test(line) && !line.startsWith('| | '))
+  expect(rows.length).toBeGreaterThan(25)
+  expect(rows.filter(row => !row.includes('](../test/'))).toEqual([])
+  const told = named.filter(([, file]) => file === 'test/support/golden-differences.ts').map(([text]) => text!)
+  const untold = DIFFERENCES.map(({ reason }) => reason).filter(reason => !told.some(text => reason.startsWith(text)))
+  // The table of values tells those one by one.
+  expect(untold).toEqual([expect.stringContaining('types-differences.ts')])
 })
 
 function blocksOf(text: string, language: string): string[] {
