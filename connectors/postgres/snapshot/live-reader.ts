@@ -45,6 +45,7 @@ const CHUNK_BYTES = 4 << 20
 const CHUNK_BYTES_MAX = 8 << 20
 /** Of the first chunk behind a start: where connections are cut often, a larger one would never be whole. */
 const FIRST_CHUNK_BYTES = 64 << 10
+const LEAST_CHUNK_BYTES = 8 << 10
 /** Rows that are read by key at a time. */
 const KEYS_MAX = 500
 /** So many rows may wait to be read by key before some are read in between. */
@@ -259,6 +260,14 @@ export class LiveReader {
     if (to < leaf.end) return
     leaves?.shift()
     if (leaves !== undefined) this.#choose(table)
+  }
+
+  /** The connection was cut while this table was read: it is made anew, and less is read by it. */
+  async shrink(table: LiveTable): Promise<void> {
+    this.#chunkBytes = Math.max(LEAST_CHUNK_BYTES, this.#chunkBytes / 2)
+    table.span = Math.max(1, Math.floor(table.span / 2))
+    table.keysAtOnce = Math.max(1, Math.floor(table.keysAtOnce / 2))
+    await this.#cut()
   }
 
   async #cut(): Promise<void> {

@@ -15,41 +15,25 @@ import type { Tuple } from '../tuple.ts'
 import { BlockingSnapshot } from './blocking-snapshot.ts'
 import { DeniedTables, isDenied } from './denied-tables.ts'
 import type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
-import { LiveReader, type Reading } from './live-reader.ts'
+import { LiveReader, type Reading, type ReadOutcome } from './live-reader.ts'
 import type { LiveTable } from './live-table.ts'
 import { LiveTables } from './live-tables.ts'
-import type { RowHandler, SnapshotSource } from './rows.ts'
+import type { RowHandler } from './rows.ts'
 import { SignalTable } from './signal-table.ts'
 import { type SnapshotSignal, snapshotSignal } from './signals.ts'
 import { SnapshotView, ToldTransactions } from './told-transactions.ts'
+import { newUnder, type Under } from './under.ts'
 import { watermarkOf } from './watermark.ts'
 
 const REPORT_MS = 1000
 const LOOK_MS = 5
 /** Before a chunk is read again that lacked a commit: at once as a rule, but a standby that is away may hold one for hours. */
 const UNSEEN_MS = 20
+/** Before a chunk is read again whose connection was cut; and how often in a row before the task begins anew. */
+const CUT_MS = 100
+const CUTS_MAX = 10
 /** How soon a table is tried again that may not be read. */
 const DENIED_MS = 5000
-
-/** A chunk on its way: `lowAt` counts the transactions that were told before its low watermark. */
-interface Under {
-  readonly table: LiveTable
-  readonly id: string
-  /** The stream waits for the reading, and the rows are told in front of the first transaction that it does not see. */
-  readonly held: boolean
-  lowAt: number | undefined
-  reading: Reading | undefined
-  /** The stream has passed the high watermark: rows are told now. */
-  due: boolean
-  told: number
-  dropped: number
-  /** A commit that is told is not visible yet. */
-  unseen: boolean
-  /** Rows that were owed when it was read. */
-  readonly owed: number
-  source: SnapshotSource | undefined
-  settle(): void
-}
 
 export async function openLiveSnapshots(parts: LiveSnapshotParts): Promise<LiveSnapshots> {
   const live = new Live(parts)
@@ -73,6 +57,8 @@ class Live implements LiveSnapshots {
   #blocking: BlockingSnapshot | undefined
   #error: unknown
   #closed = false
+  /** Readings in a row that a cut ended. */
+  #cuts = 0
   #work: () => void = () => undefined
   #driving: Promise<void> = Promise.resolve()
   #reportAt = 0
@@ -276,7 +262,8 @@ class Live implements LiveSnapshots {
       try {
         if (table.exact) await this.#readBlocking(table)
         else await this.#readBeside(table)
-      } catch (error) {
+      } catch (cause) {
+        const error = serverError(cause, `snapshot of ${table.name}`)
         if (!this.#closed && isDenied(error)) {
           await this.#waitForRight(table, error)
           continue
@@ -286,7 +273,7 @@ class Live implements LiveSnapshots {
         if (!isRequest || this.#closed) throw error
         this.#parts.log.error(
           { table: table.name },
-          `the snapshot that was asked for is given up: ${errorMessage(error)}`,
+          `the snapshot that was asked for is given up: ${error.message}`,
         )
         this.#tables.giveUp(table)
         this.#under = undefined
@@ -321,15 +308,36 @@ class Live implements LiveSnapshots {
     table.stalled &&= table.owed > 0
     const under = newUnder(table, randomId(this.#parts.random), settle)
     this.#under = under
-    const outcome = await this.#reader.read(table, under.id, reading => this.#take(under, reading))
-    if (outcome === 'given') await settled
-    else table.closeWindow()
+    const reading = this.#reader.read(table, under.id, read => this.#take(under, read))
+    const outcome = await reading.catch(error => this.#afterCut(under, error))
+    if (outcome === 'given') {
+      this.#cuts = 0
+      await settled
+    } else table.closeWindow()
     this.#under = undefined
     if (outcome === 'nothing') this.#tables.finish(table)
     else if (outcome === 'gone') this.#tables.forget(table.progress.of)
     else if (outcome === 'rewritten' || table.exact) this.#tables.restart(table)
     if (!this.#tables.has(table)) this.#report(table)
     if (under.unseen) await sleep(this.#parts.clock, UNSEEN_MS)
+  }
+
+  /** A connection of the reading's own was cut: that alone is made anew, for a smaller chunk, and the stream goes on. */
+  async #afterCut(under: Under, error: unknown): Promise<ReadOutcome> {
+    const told = serverError(error, `snapshot of ${under.table.name}`)
+    if (this.#closed || told.code !== 'RETRIABLE' || this.#cuts >= CUTS_MAX) throw told
+    this.#cuts++
+    this.#parts.log.debug(
+      { table: under.table.name },
+      `a smaller chunk is read, since the connection was cut: ${told.message}`,
+    )
+    await this.#reader.shrink(under.table)
+    // The stream has brought the high watermark: what was read is told.
+    if (under.due) return 'given'
+    this.#under = undefined
+    under.table.closeWindow()
+    await sleep(this.#parts.clock, CUT_MS)
+    return 'again'
   }
 
   #take(under: Under, reading: Reading): boolean {
@@ -381,17 +389,4 @@ class Live implements LiveSnapshots {
     await this.#driving.catch(() => undefined)
     await this.#reader.close()
   }
-}
-
-function newUnder(table: LiveTable, id: string, settle: () => void): Under {
-  const begins = {
-    lowAt: undefined,
-    reading: undefined,
-    due: false,
-    told: 0,
-    dropped: 0,
-    unseen: false,
-    source: undefined,
-  }
-  return { table, id, held: table.stalled, owed: table.owed, settle, ...begins }
 }
