@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Random, randomInt, SeededRandom } from '../../base/index.ts'
-import type { Findings, Load, Suite } from './suite.ts'
+import type { Aim, Findings, Load, Suite } from './suite.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 export interface RunOptions {
@@ -21,6 +21,8 @@ export interface Report extends Findings {
   readonly ownExits: number
   /** How the last worker answered SIGTERM; undefined: not within the time. */
   readonly exitCode: number | null | undefined
+  /** Kills by the moment that they met, where the load tells them apart. */
+  readonly met: Readonly<Record<string, number>>
   readonly seconds: number
   readonly ok: boolean
 }
@@ -31,6 +33,9 @@ const DRAIN_MAX_MS = 180_000
 /** The check reads everything, so it is not asked for more often. */
 const DRAIN_CHECK_MS = 1000
 const STOP_MAX_MS = 15_000
+/** How long a kill waits for the moment that it is to meet. */
+const AIM_MAX_MS = 30_000
+const AIM_LOOK_MS = 3
 
 /**
  * Kills the suite's worker `kills` times while its load goes on, lets the last one drain, and compares. Everything random
@@ -65,40 +70,49 @@ async function killAndCompare(
 ): Promise<Omit<Report, 'suite' | 'seed' | 'kills' | 'seconds'>> {
   // The first start-ups of all are killed too; only then does a worker get to know its sources.
   const early = Math.ceil(kills / 10)
-  let ownExits = await killRepeatedly(early, load, workerLog, random, say)
+  const met: Record<string, number> = {}
+  const killing = { load, workerLog, random, say, met }
+  let ownExits = await killRepeatedly(early, killing)
   await load.finish()
   const known = await drain(load, workerLog, 0, say)
   load.known()
-  ownExits +=
-    known.exited + (known.exitCode === 0 ? 0 : 1) + (await killRepeatedly(kills - early, load, workerLog, random, say))
+  ownExits += known.exited + (known.exitCode === 0 ? 0 : 1) + (await killRepeatedly(kills - early, killing))
   while (load.written < recordsMin) await load.step()
   await load.finish()
   const { findings, exitCode, exited } = await drain(load, workerLog, recordsMin, say)
   ownExits += exited
   const { lost, altered, reordered, duplicates, half = 0 } = findings
   const kept = lost + altered + reordered + duplicates + half === 0
-  const ok = kept && findings.records >= recordsMin && ownExits === 0 && exitCode === 0
-  return { ...findings, ownExits, exitCode, ok }
+  const unmet = (load.moments?.needed ?? []).filter(name => met[name] === undefined)
+  for (const name of unmet) say(`no kill met this: ${name}`)
+  const ok = kept && findings.records >= recordsMin && ownExits === 0 && exitCode === 0 && unmet.length === 0
+  return { ...findings, ownExits, exitCode, met, ok }
+}
+
+interface Killing {
+  readonly load: Load
+  readonly workerLog: string
+  readonly random: Random
+  readonly say: RunOptions['say']
+  /** Is added to. */
+  readonly met: Record<string, number>
 }
 
 /** How often a worker ended before its kill. */
-async function killRepeatedly(
-  kills: number,
-  load: Load,
-  workerLog: string,
-  random: Random,
-  say: RunOptions['say'],
-): Promise<number> {
+async function killRepeatedly(kills: number, { load, workerLog, random, say, met }: Killing): Promise<number> {
   let ownExits = 0
   for (let kill = 1; kill <= kills; kill++) {
+    const aim = load.moments?.begin()
     const worker = new WorkerProcess(load.config, workerLog)
-    await stepUntil(load, Date.now() + killDelay(random))
+    if (aim === undefined) await stepUntil(load, Date.now() + killDelay(random))
+    else await stepTo(aim, load, worker)
     worker.signal('SIGKILL')
     const { signal } = await worker.ended
     if (signal !== 'SIGKILL') {
       ownExits++
       say(`the worker ended by itself before kill ${kill}:\n${worker.lastWords()}`)
     }
+    for (const name of load.moments?.met() ?? []) met[name] = (met[name] ?? 0) + 1
     // Sometimes the world goes on for a while with no worker there.
     if (randomInt(random, 3) === 0) await stepUntil(load, Date.now() + randomInt(random, 200))
     if (kill % 10 === 0 || kill === kills)
@@ -119,6 +133,21 @@ async function stepUntil(load: Load, end: number): Promise<void> {
     await load.step()
     await pause(Math.min(STEP_PAUSE_MS, Math.max(0, end - Date.now())))
   }
+}
+
+/** Kills the worker in the moment that is aimed at, if it comes. */
+async function stepTo(aim: Aim, load: Load, worker: WorkerProcess): Promise<void> {
+  const deadline = Date.now() + AIM_MAX_MS
+  const stepping = (async () => {
+    while (worker.running) {
+      await aim.provoke()
+      await load.step()
+      await pause(STEP_PAUSE_MS)
+    }
+  })()
+  while (worker.running && !aim.reached() && Date.now() < deadline) await pause(AIM_LOOK_MS)
+  worker.signal('SIGKILL')
+  await stepping
 }
 
 /** Lets a worker deliver the rest, at least `recordsMin` in all, stops it as an administrator would, and compares once more. */

@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { type Random, randomInt, SeededRandom } from '../../base/index.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { TopicsChecker } from './postgres/checker.ts'
-import { LEDGER, SCHEMA, SIGNALS } from './postgres/tables.ts'
+import { KillMoments } from './postgres/kill-moments.ts'
+import { PGBENCH_TABLES, Pgbench } from './postgres/pgbench.ts'
+import { LOAD_TABLES, type LoadTable, SCHEMA, SIGNALS } from './postgres/tables.ts'
 import { Writer } from './postgres/writer.ts'
 import type { Load, Suite } from './suite.ts'
 
@@ -13,7 +15,9 @@ const DATABASE = 'load'
 const WRITERS = 3
 /** Steps between two incremental snapshots of a table that is written to. */
 const SNAPSHOT_EVERY = 150
-const SNAPSHOTS_OF = ['accounts', 'documents', 'moves', 'whole']
+const SNAPSHOTS_OF = ['accounts', 'documents', 'moves', 'whole', 'shaped']
+/** Transactions a second; our own writers write about 2,000 rows a second beside. */
+const PGBENCH_RATE = 150
 
 /** Small limits, so that kills meet commits, spooled transactions, chunks and rolls often. */
 export function loadPipeline(server: PostgresServer, settings: Record<string, string | number> = {}): string {
@@ -52,10 +56,20 @@ export interface PostgresLoad extends Load {
 }
 
 /** Seeded writers on a server of their own, and the pipeline that captures them. */
-export async function preparePostgres(
+export function preparePostgres(
   directory: string,
   random: Random,
   settings: Record<string, string | number> = {},
+): Promise<PostgresLoad> {
+  return prepare(directory, random, settings, [])
+}
+
+/** `beside`: tables that pgbench makes and writes to, with our own writers. */
+async function prepare(
+  directory: string,
+  random: Random,
+  settings: Record<string, string | number>,
+  beside: readonly LoadTable[],
 ): Promise<PostgresLoad> {
   const server = await startPostgres({
     // Transactions of more than this are sent before they are decided.
@@ -63,13 +77,27 @@ export async function preparePostgres(
   })
   const database = await server.createDatabase(DATABASE)
   await server.run(SCHEMA, database)
+  const pgbench = new Pgbench(server, database, [`--rate=${PGBENCH_RATE}`])
+  if (beside.length > 0) await pgbench.initialize(500)
   const config = join(directory, 'pipeline.yaml')
   writeFileSync(config, loadPipeline(server, settings))
   const data = join(directory, '.kts-connect')
   const seeds = Array.from({ length: WRITERS }, () => randomInt(random, 2 ** 31))
   const writers = seeds.map((seed, id) => new Writer(id, server.url(database), new SeededRandom(seed)))
-  const checker = new TopicsChecker(server, database, data, PREFIX)
+  const tables = [...LOAD_TABLES, ...beside]
+  const checker = new TopicsChecker(server, database, data, PREFIX, tables)
   const rows = () => writers.reduce((sum, writer) => sum + writer.written, 0)
+  const snapshotOf = (table: string, id: string) => askForSnapshot(server, database, table, id)
+  const moments = new KillMoments({
+    data,
+    checker,
+    random,
+    // With the one for signals.
+    tables: tables.length + 1,
+    rows: rowsOf(tables),
+    snapshot: { rows: rowsOf(beside), ask: id => snapshotOf(beside[0]?.name ?? 'accounts', id) },
+    large: () => writers[0]!.large(),
+  })
   let steps = 0
   // What was written before the slot was there comes with the snapshot.
   let inSnapshot = 0
@@ -78,37 +106,45 @@ export async function preparePostgres(
     database,
     data,
     config,
+    moments,
     get written() {
       return rows() - inSnapshot
     },
     async step() {
+      if (beside.length > 0) pgbench.run()
       await Promise.all(writers.map(writer => writer.transaction()))
-      if (++steps % SNAPSHOT_EVERY === 0) await askForSnapshot(server, database, steps)
+      if (++steps % SNAPSHOT_EVERY !== 0) return
+      await snapshotOf(SNAPSHOTS_OF[Math.floor(steps / SNAPSHOT_EVERY) % SNAPSHOTS_OF.length]!, String(steps))
     },
     known() {
       inSnapshot = rows()
+      moments.known()
     },
     async finish() {
+      await pgbench.stop()
       for (const writer of writers) await writer.mark()
     },
     check: () => checker.check(),
     async close() {
       await Promise.all(writers.map(writer => writer.close()))
-      await server.close()
+      await pgbench.stop().finally(() => server.close())
     },
   }
 }
 
-async function askForSnapshot(server: PostgresServer, database: string, steps: number): Promise<void> {
-  const table = SNAPSHOTS_OF[Math.floor(steps / SNAPSHOT_EVERY) % SNAPSHOTS_OF.length]!
+function rowsOf(tables: readonly LoadTable[]): number {
+  return tables.reduce((sum, { initial }) => sum + (initial?.rows ?? 0), 0)
+}
+
+async function askForSnapshot(server: PostgresServer, database: string, table: string, id: string): Promise<void> {
   const data = JSON.stringify({ 'data-collections': [`public.${table}`], type: 'incremental' })
-  await server.query(`INSERT INTO ${SIGNALS} VALUES ('${steps}', 'execute-snapshot', '${data}')`, database)
+  await server.query(`INSERT INTO ${SIGNALS} VALUES ('${id}', 'execute-snapshot', '${data}')`, database)
 }
 
 /** Rows of a busy database through its write-ahead log into topics. */
 export const postgresSuite: Suite = {
   name: 'postgres',
-  doc: `PostgreSQL → log: transactions, TOAST, new keys, truncates and incremental snapshots; each change once, tables and ${LEDGER} equal`,
-  recordsMin: 50_000,
-  prepare: preparePostgres,
+  doc: 'PostgreSQL → log, killed mid-transaction and mid-snapshot: pgbench, TOAST, new keys, truncates, DDL, incremental snapshots; each change once, tables equal',
+  recordsMin: 20_000,
+  prepare: (directory, random) => prepare(directory, random, {}, PGBENCH_TABLES),
 }

@@ -31,6 +31,25 @@ export interface Load {
   check(): Promise<Findings>
   /** Ends what was started beside the worker. */
   close?(): Promise<void>
+  readonly moments?: Moments
+}
+
+/** Moments in a worker's work that kills are to meet, beside those that they meet by chance. */
+export interface Moments {
+  /** Those that have to be met once at least: else the run proves nothing. */
+  readonly needed: readonly string[]
+  /** A worker is about to begin, and to be killed. Undefined: at any time. */
+  begin(): Aim | undefined
+  /** In which ones the worker was that is dead now, by what it left on disk. */
+  met(): readonly string[]
+}
+
+export interface Aim {
+  readonly name: string
+  /** Brings it about, again and again until it is there; the load goes on beside. */
+  provoke(): Promise<void>
+  /** It is there, or will never be. */
+  reached(): boolean
 }
 
 /** Zeros but for `records` are what was promised. */

@@ -5,7 +5,7 @@ import type { PostgresServer } from '../../support/postgres.ts'
 import type { PlainRecord } from '../log/plain-log.ts'
 import type { Findings } from '../suite.ts'
 import { RebuiltTable } from './rebuilt-table.ts'
-import { LEDGER, LOAD_TABLES, SIGNALS } from './tables.ts'
+import { LEDGER, LOAD_TABLES, type LoadTable, SIGNALS } from './tables.ts'
 import { TopicReader } from './topic-reader.ts'
 
 const EXAMPLES_MAX = 20
@@ -25,7 +25,7 @@ export class TopicsChecker {
   readonly #server: PostgresServer
   readonly #database: string
   readonly #readers: ReadonlyMap<string, TopicReader>
-  readonly #tables = new Map(LOAD_TABLES.map(table => [table.name, new RebuiltTable(table)]))
+  readonly #tables: ReadonlyMap<string, { readonly table: LoadTable; readonly rebuilt: RebuiltTable }>
   readonly #transactions = new Map<string, SeenTransaction>()
   /** By topic: where the last streamed change stood. */
   readonly #last = new Map<string, { commit: bigint; lsn: bigint }>()
@@ -35,16 +35,29 @@ export class TopicsChecker {
   readonly #highest = new Map<number, number>()
   readonly #counts = { records: 0, altered: 0, reordered: 0, duplicates: 0 }
   readonly #examples: string[] = []
+  /** Of the worker that began last: rows that it read, transactions of which it told changes, and where each topic ended before it. */
+  #worker = { rows: 0, transactions: new Set<string>(), from: new Map<string, number>() }
 
-  constructor(server: PostgresServer, database: string, data: string, prefix: string) {
+  constructor(
+    server: PostgresServer,
+    database: string,
+    data: string,
+    prefix: string,
+    tables: readonly LoadTable[] = LOAD_TABLES,
+  ) {
     this.#server = server
     this.#database = database
-    const names = [...LOAD_TABLES.map(({ name }) => `public.${name}`), `public.${SIGNALS}`, 'transaction']
+    this.#tables = new Map(tables.map(table => [table.name, { table, rebuilt: new RebuiltTable(table) }]))
+    // The ledger first: what it shows has come in the others by the time they are read.
+    const names = [LEDGER, ...tables.map(({ name }) => name).filter(name => name !== LEDGER)].map(
+      name => `public.${name}`,
+    )
+    names.push(`public.${SIGNALS}`, 'transaction')
     this.#readers = new Map(names.map(name => [name, new TopicReader(join(data, `${prefix}.${name}-0`))]))
   }
 
   async check(): Promise<Findings> {
-    for (const [topic, reader] of this.#readers) for (const record of reader.read()) this.#take(topic, record)
+    this.#read()
     const missing = await this.#missingInLedger()
     const findings = { ...this.#counts, lost: missing.length, half: 0, examples: [...this.#examples, ...missing] }
     // While something is still to come the tables are of different times.
@@ -53,6 +66,42 @@ export class TopicsChecker {
     const differences = await this.#differences()
     const examples = [...findings.examples, ...half, ...differences].slice(0, EXAMPLES_MAX)
     return { ...findings, altered: findings.altered + differences.length, half: half.length, examples }
+  }
+
+  /** A worker is about to begin: `worker` tells of this one. */
+  begin(): void {
+    this.#read()
+    const from = new Map([...this.#readers].map(([topic, reader]) => [topic, reader.next]))
+    this.#worker = { rows: 0, transactions: new Set(), from }
+  }
+
+  /**
+   * What the topics have of the worker that is dead now: rows that its snapshots read, transactions of the database of which
+   * it told a part, and records that it had not committed, which count as told.
+   */
+  worker(): { readonly rows: number; readonly cut: number; readonly open: number } {
+    this.#read()
+    const { transactions, from } = this.#worker
+    let { rows } = this.#worker
+    let open = 0
+    const [touched, ended] = [new Set(transactions), new Set<string>()]
+    for (const [topic, reader] of this.#readers) {
+      for (const { offset, value } of reader.undecided) {
+        if (offset < (from.get(topic) ?? 0) || value === null) continue
+        open++
+        const event = parseJson(value.toString()) as JsonObject
+        if (topic === 'transaction') {
+          if (event.status === 'END') ended.add(String(event.id))
+        } else if (event.op === 'r') rows++
+        else touched.add(String((event.transaction as JsonObject | null)?.id))
+      }
+    }
+    const cut = [...touched].filter(id => !ended.has(id) && this.#transactions.get(id)?.count === undefined).length
+    return { rows, cut, open }
+  }
+
+  #read(): void {
+    for (const [topic, reader] of this.#readers) for (const record of reader.read()) this.#take(topic, record)
   }
 
   #take(topic: string, record: PlainRecord): void {
@@ -64,9 +113,10 @@ export class TopicsChecker {
     }
     const { op, source, before, after } = value
     const place = `${topic} at offset ${record.offset}`
-    if (op !== 'r') this.#takeStreamed(topic, place, value.transaction, source as JsonObject)
+    if (op === 'r') this.#worker.rows++
+    else this.#takeStreamed(topic, place, value.transaction, source as JsonObject)
     const name = topic.slice('public.'.length)
-    this.#tables.get(name)?.take(String(op), before, after, (source as JsonObject).snapshot)
+    this.#tables.get(name)?.rebuilt.take(String(op), before, after, (source as JsonObject).snapshot)
     if (name !== LEDGER) return
     const { writer, n } = after as JsonObject
     if (op === 'c') this.#takeLedger(place, Number(writer), Number(n))
@@ -80,6 +130,7 @@ export class TopicsChecker {
     const { orders } = this.#transaction(String(id))
     if (orders.has(Number(order))) this.#note('duplicates', `${place}: change ${order} of transaction ${id}`)
     orders.add(Number(order))
+    this.#worker.transactions.add(String(id))
     const [commitText] = JSON.parse(String(source.sequence)) as (string | null)[]
     const [commit, lsn] = [BigInt(commitText ?? '0'), BigInt(String(source.lsn))]
     const last = this.#last.get(topic)
@@ -119,12 +170,13 @@ export class TopicsChecker {
 
   async #differences(): Promise<string[]> {
     const lines: string[] = []
-    for (const { name, columns } of LOAD_TABLES) {
-      const table = this.#tables.get(name)!
-      const sql = `SELECT ${columns.map(column => `${column}::text`).join()} FROM ${name}`
-      const { rows } = await this.#server.query(sql, this.#database)
-      lines.push(...table.differences(rows.map(row => columns.map(column => row[column] as string | null))))
-      lines.push(...table.oddities)
+    for (const { table, rebuilt } of this.#tables.values()) {
+      const { name, columns, texts } = table
+      const list = columns.map(column => `${texts?.[column] ?? `${column}::text`} AS ${column}`)
+      const { rows } = await this.#server.query(`SELECT ${list.join()} FROM ${name}`, this.#database)
+      const differences = rebuilt.differences(rows.map(row => columns.map(column => row[column] as string | null)))
+      // Perhaps a million: more than arguments of one call.
+      for (const line of [...differences, ...rebuilt.oddities]) lines.push(line)
     }
     return lines
   }

@@ -29,8 +29,8 @@ export class RebuiltTable {
   /** `snapshot`: the mark of a row that was read. */
   take(op: string, before: JsonValue | undefined, after: JsonValue | undefined, snapshot?: JsonValue): void {
     if (op !== 'r') this.#reading = false
-    else if (!this.#reading && this.#table.key.length === 0 && (snapshot === 'first' || snapshot === 'last')) {
-      // A table without key begins anew: whatever was told before, with rows that were not, is void.
+    else if (this.#table.key.length === 0 && (snapshot === 'first' || (snapshot === 'last' && !this.#reading))) {
+      // A table without key begins anew (with its one row, perhaps): whatever was told before, with rows that were not, is void.
       this.#rows.clear()
       this.oddities.length = 0
     }

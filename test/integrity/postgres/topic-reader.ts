@@ -12,6 +12,8 @@ export class TopicReader {
   #position = 0
   /** By producer: records of the transaction that is open. */
   readonly #open = new Map<bigint, PlainRecord[]>()
+  /** Offset behind the last batch that was read, of whatever outcome. */
+  next = 0
 
   constructor(folder: string) {
     this.#folder = folder
@@ -30,10 +32,16 @@ export class TopicReader {
     return committed
   }
 
+  /** Records of transactions that were open when it was last read. */
+  get undecided(): PlainRecord[] {
+    return [...this.#open.values()].flat()
+  }
+
   #readFile(path: string, committed: PlainRecord[]): void {
     const bytes = bytesFrom(path, this.#position)
     const whole = wholeBatches(bytes)
     for (const batch of plainBatches(path, bytes.subarray(0, whole))) {
+      this.next = batch.lastOffset + 1
       const open = this.#open.get(batch.producerId) ?? []
       if (batch.control) {
         if (batch.commits) committed.push(...open)
