@@ -6,8 +6,8 @@ export const BYTES_MAX = 1 << 19
 /** One in so many is cut among its first bytes, while it is being made. */
 const EARLY = 20
 const EARLY_BYTES = 500
-/** One in so many gets further, where that is allowed: a transaction comes through in one connection or never. */
-const LONG = 10
+/** One in so many gets further, where that is allowed: a large transaction comes through in one connection or never. */
+const LONG = 3
 const LONG_BYTES = 16 << 20
 
 /** Passes bytes on to a port of this host, and cuts each connection somewhere among them when it is asked to. */
@@ -44,7 +44,7 @@ export class CuttingProxy {
     this.#target = port
   }
 
-  /** At first it only passes on (`none`); `short` cuts all of them, `mixed` lets one in ten get further, from now on. */
+  /** At first it only passes on (`none`); `short` cuts all of them, `mixed` lets one in three get further, from now on. */
   set cuts(cuts: 'none' | 'short' | 'mixed') {
     this.#cuts = cuts
   }
