@@ -73,8 +73,10 @@ test('the example postgres-to-s3 writes a row for each change of a database prep
   expect(positions).toEqual([...positions].sort((a, b) => (a < b ? -1 : 1)))
 })
 
-test('a table that is made while it runs gets a folder by itself, with its first row as the insert that it was', async () => {
+test('a table that is made while it runs is with the sink within 10 s, and gets a folder with its first row as the insert that it was', async () => {
   await server.run('CREATE TABLE refunds (id int PRIMARY KEY); INSERT INTO refunds VALUES (1);', 'shop')
+  const sinkTopics = async () => (await pipeline!.status()).connectors.find(({ name }) => name === 'rows')?.topics
+  await expect.poll(sinkTopics, { timeout: 10_000, interval: 100 }).toContain('shop.public.refunds')
   await expect.poll(() => rowsOf('refunds').length, WAIT).toBeGreaterThan(0)
   expect(told(rowsOf('refunds')[0]!)).toEqual({ id: 1, __deleted: 'false', __op: 'c' })
 })
