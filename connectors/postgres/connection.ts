@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { type Clock, errorMessage, type Files, KtsError, type Logger } from '../../runtime/api/index.ts'
-import { connectionError, worthTheOtherWay } from './connection-errors.ts'
 import { type ConnectionOptions, SESSION_ATTRS, SSL_MODES } from './connection-options.ts'
+import { connectionError, isRefusal, worthTheOtherWay } from './server-error.ts'
 import { describeAddress, parseAddresses, type ServerAddress } from './server-address.ts'
 import { type TlsSettings, tlsOptions } from './tls.ts'
 
@@ -13,6 +13,8 @@ export interface ConnectionWorld {
   readonly log: Logger
   /** Shown by the server as `kts-connect <connector>`. */
   readonly connector: string
+  /** The server did let this connector in before: where it does not now, that is RETRIABLE. Default: false. */
+  readonly known?: boolean
 }
 
 /**
@@ -48,6 +50,7 @@ export class Connections {
   readonly #keepAlive: boolean
   readonly #timeoutMs: number
   readonly #world: ConnectionWorld
+  #known: boolean
 
   /** Throws CONFIG_INVALID. Connects to nothing yet. */
   constructor(options: ConnectionOptions, world: ConnectionWorld) {
@@ -77,6 +80,7 @@ export class Connections {
     this.#keepAlive = options['database.tcpKeepAlive']
     this.#timeoutMs = options['connection.timeout.ms']
     this.#world = world
+    this.#known = world.known === true
   }
 
   /** For queries. Rejects with RETRIABLE or CONFIG_INVALID. The caller closes it with closeClient. */
@@ -98,14 +102,18 @@ export class Connections {
     const failures: KtsError[] = []
     for (const address of this.#addresses) {
       try {
-        return await this.#connectTo(address, replication, signal)
+        const client = await this.#connectTo(address, replication, signal)
+        this.#known = true
+        return client
       } catch (error) {
-        const told = connectionError(error, `${describeAddress(address)}/${this.#database}`)
-        if (told.code !== 'RETRIABLE' || this.#addresses.length === 1 || signal?.aborted) throw told
+        const told = connectionError(error, `${describeAddress(address)}/${this.#database}`, this.#known)
+        const isLast = this.#addresses.length === 1 || signal?.aborted === true
+        if (isLast || (told.code !== 'RETRIABLE' && !isRefusal(told))) throw told
         failures.push(told)
       }
     }
-    throw new KtsError('RETRIABLE', failures.map(errorMessage).join(' | '), { cause: failures[0] })
+    const code = failures.some(failure => failure.code === 'RETRIABLE') ? 'RETRIABLE' : 'CONFIG_INVALID'
+    throw new KtsError(code, failures.map(errorMessage).join(' | '), { cause: failures[0] })
   }
 
   async #connectTo(address: ServerAddress, replication: boolean, signal: AbortSignal | undefined): Promise<pg.Client> {

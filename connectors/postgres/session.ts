@@ -53,7 +53,9 @@ export async function openSession(
   checkpoints: readonly SourceCheckpoint[],
   context: TaskContext,
 ): Promise<Session> {
-  const connections = new Connections(options, context)
+  const { env, files, clock, log, connector } = context
+  const known = checkpoints.length > 0
+  const connections = new Connections(options, { env, files, clock, log, connector, known })
   const client = await connections.regular(context.signal)
   try {
     return await begin(connections, client, options, checkpoints, context)

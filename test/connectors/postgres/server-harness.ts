@@ -21,7 +21,7 @@ export function connectionsTo(
   server: Pick<PostgresServer, 'host' | 'port'>,
   database: string,
   given: Partial<ConnectionOptions> = {},
-  world: { readonly env?: Readonly<Record<string, string>>; readonly log?: Logger } = {},
+  world: { readonly env?: Readonly<Record<string, string>>; readonly log?: Logger; readonly known?: boolean } = {},
 ): Connections {
   const options = connectionOptions({
     'database.hostname': server.host,
@@ -30,6 +30,6 @@ export function connectionsTo(
     'database.dbname': database,
     ...given,
   })
-  const { env = {}, log = silentLogger } = world
-  return new Connections(options, { env, log, files: nodeFiles, clock: systemClock, connector: 'test' })
+  const { env = {}, log = silentLogger, known = false } = world
+  return new Connections(options, { env, log, files: nodeFiles, clock: systemClock, connector: 'test', known })
 }
