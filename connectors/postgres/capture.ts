@@ -40,13 +40,10 @@ export class Capture implements ChangeHandler {
   /** How many of them are behind since an earlier run; infinite when the whole transaction is. */
   #behind = 0
   #needsText = false
-  /** End of the transaction before. */
-  #lastCommitLsn: Lsn | undefined
 
   constructor(parts: CaptureParts) {
     this.#parts = parts
     this.#position = parts.position
-    if (parts.position.commitLsn > 0) this.#lastCommitLsn = parts.position.end
   }
 
   get full(): boolean {
@@ -142,10 +139,10 @@ export class Capture implements ChangeHandler {
     else {
       events.commit(transaction, endLsn, this.#parts.batch)
       const { commitLsn, commitTime } = transaction
-      this.#position = { ...position, commitLsn, commitTime, changes: undefined, end: Math.max(end, endLsn) }
+      const whole = { changes: undefined, end: Math.max(end, endLsn), lastCommit: endLsn }
+      this.#position = { ...position, commitLsn, commitTime, ...whole }
     }
     this.#transaction = undefined
-    this.#lastCommitLsn = endLsn
   }
 
   /** Counts a change; where its events go, if anywhere. */
@@ -160,6 +157,7 @@ export class Capture implements ChangeHandler {
 
   #source(lsn: Lsn): ChangeSource {
     const { xid, commitTime, origin } = this.#transaction!
-    return { snapshot: 'false', lsn, lastCommitLsn: this.#lastCommitLsn, xid, commitTime, origin }
+    const lastCommitLsn = this.#position.lastCommit || undefined
+    return { snapshot: 'false', lsn, lastCommitLsn, xid, commitTime, origin }
   }
 }

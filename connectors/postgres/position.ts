@@ -9,6 +9,8 @@ export interface StreamPosition {
   readonly changes: number | undefined
   /** Behind the last whole transaction: the slot is never confirmed further than this, so a slot that is ahead of it lost something. */
   readonly end: Lsn
+  /** End of the last transaction that was told whole, as events name it; 0 before the first. */
+  readonly lastCommit: Lsn
   /** Of the last message that was in no transaction; those up to it are behind. */
   readonly messageLsn: Lsn
   /** Microseconds since 1970, of the last commit. */
@@ -47,6 +49,7 @@ export function positionToJson(position: StreamPosition): JsonObject {
     lsn_commit: formatLsn(position.commitLsn),
     changes: position.changes ?? null,
     lsn: formatLsn(position.end),
+    lsn_last: formatLsn(position.lastCommit),
     message: formatLsn(position.messageLsn),
     ts_usec: position.commitTime,
     system: position.systemId,
@@ -72,7 +75,7 @@ export function positionOf(checkpoints: readonly SourceCheckpoint[], server: str
 
 function positionFromJson(json: JsonObject): StreamPosition {
   if (json.v !== VERSION) throw new RangeError(`expected version ${VERSION}`)
-  const { changes, ts_usec: commitTime, system: systemId, timeline } = json
+  const { changes, ts_usec: commitTime, system: systemId, timeline, lsn_last: lastCommit = '0/0' } = json
   if (changes !== null && !Number.isSafeInteger(changes)) throw new RangeError('changes')
   if (typeof commitTime !== 'number' || typeof systemId !== 'string' || typeof timeline !== 'number')
     throw new RangeError('ts_usec, system or timeline')
@@ -80,6 +83,7 @@ function positionFromJson(json: JsonObject): StreamPosition {
     commitLsn: parseLsn(String(json.lsn_commit)),
     changes: changes === null ? undefined : Number(changes),
     end: parseLsn(String(json.lsn)),
+    lastCommit: parseLsn(String(lastCommit)),
     messageLsn: parseLsn(String(json.message)),
     commitTime,
     systemId,

@@ -107,8 +107,8 @@ async function begin(
   const since = await nextTransaction(client)
   // No transaction is behind: the first to come may have its commit record at the very place.
   // Text costs the server as much as binary, and us a quarter less: most of it goes into JSON as it is.
-  const begins = { commitLsn: 0, changes: undefined, end: first.lsn, messageLsn: 0, commitTime: 0, binary: false }
-  const begun = { ...begins, systemId, timeline, since, lists, publication }
+  const begins = { commitLsn: 0, changes: undefined, lastCommit: 0, messageLsn: 0, commitTime: 0, binary: false }
+  const begun = { ...begins, end: first.lsn, systemId, timeline, since, lists, publication }
   return { ...common, plan, position: begun, attachedSince: since, ...first }
 }
 

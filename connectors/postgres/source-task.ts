@@ -38,7 +38,9 @@ export class PostgresSourceTask implements SourceTask {
   #background: Background | undefined
   #tables: readonly TableInfo[]
   /** Tables that came while the initial snapshot was read. */
-  readonly #late: { readonly unread: TableInfo[]; readonly streamed: TableInfo[] } = { unread: [], streamed: [] }
+  #late: { readonly unread: TableInfo[]; readonly streamed: TableInfo[] } = { unread: [], streamed: [] }
+  /** Tables that were not captured for a while since then: they count as not read, whatever the snapshot has read of them. */
+  readonly #leftEarly = new Set<number>()
   /** Progress of tables that are captured no more, to be taken back with the next checkpoint. */
   #forgotten: SourceCheckpoint[]
   #initial: InitialPhase | undefined
@@ -67,6 +69,7 @@ export class PostgresSourceTask implements SourceTask {
 
   private constructor(session: Session, options: PostgresOptions, context: TaskContext) {
     const { catalog } = session
+    const { lastCommit, commitTime } = session.position
     const { clock, log, random, task } = context
     this.#session = session
     this.#options = options
@@ -84,6 +87,7 @@ export class PostgresSourceTask implements SourceTask {
       log,
       codecOf: column => columnCodec(column, catalog.types(), options, log),
       types: () => catalog.types(),
+      lastCommit: lastCommit === 0 ? undefined : { lsn: lastCommit, time: commitTime },
     })
     // Also finds tables that fall on one topic, before anything of them is written.
     const shapes = session.tables.map(info =>
@@ -130,7 +134,7 @@ export class PostgresSourceTask implements SourceTask {
   }
 
   async #poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
-    if (this.#initial?.finished === false) return this.#initial.poll(signal)
+    if (this.#initial?.finished === false) return this.#withoutLeft(await this.#initial.poll(signal))
     const { plan } = this.#session
     if (!plan.stream) return 'finished'
     if (this.#stream === undefined) {
@@ -141,6 +145,16 @@ export class PostgresSourceTask implements SourceTask {
       this.#stream.add(this.#late.unread, this.#late.streamed)
     }
     return this.#stream.poll(signal)
+  }
+
+  #withoutLeft(batch: SourceBatch | 'idle'): SourceBatch | 'idle' {
+    if (batch === 'idle' || this.#leftEarly.size === 0 || !this.#session.plan.stream) return batch
+    const left = [...this.#leftEarly]
+    return { ...batch, checkpoints: batch.checkpoints.filter(checkpoint => !this.#isOf(checkpoint, left)) }
+  }
+
+  #isOf(checkpoint: SourceCheckpoint, oids: readonly number[]): boolean {
+    return readProgress(this.#options['topic.prefix'], [checkpoint]).some(({ of }) => oids.includes(of))
   }
 
   /** What is lost, a new start reads anew where the mode says so. */
@@ -183,8 +197,8 @@ export class PostgresSourceTask implements SourceTask {
   async signal(signal: TaskSignal): Promise<string> {
     if (this.#stream !== undefined) return this.#stream.signal(signal)
     throw new KtsError(
-      'CONFIG_INVALID',
-      `signal ${signal.type}: expected a connector that streams, got one whose initial snapshot still runs; send it again once that is over`,
+      'NOT_RUNNING',
+      `signal ${signal.type}: expected a connector that streams, got one whose initial snapshot is not over yet; send it again then`,
     )
   }
 
@@ -259,12 +273,17 @@ export class PostgresSourceTask implements SourceTask {
     this.#context.log.info({ tables: names }, 'tables are no longer among the captured ones')
     this.#tables = this.#tables.filter(table => !left.includes(table))
     const server = this.#options['topic.prefix']
-    const isOfLeft = (checkpoint: SourceCheckpoint) =>
-      readProgress(server, [checkpoint]).some(({ of }) => left.some(({ oid }) => oid === of))
-    const before = this.#session.checkpoints.filter(isOfLeft).map(({ partition }) => partition)
+    const gone = left.map(({ oid }) => oid)
+    const before = this.#session.checkpoints.filter(checkpoint => this.#isOf(checkpoint, gone)).map(c => c.partition)
     const now = left.map(({ schema, table }) => ({ server, schema, table }))
     this.#forgotten.push(...[...before, ...now].map(partition => ({ partition, position: null })))
-    this.#stream?.forget(left)
+    if (this.#stream !== undefined) {
+      this.#stream.forget(left)
+      return
+    }
+    for (const oid of gone) this.#leftEarly.add(oid)
+    const isHere = ({ oid }: TableInfo) => !gone.includes(oid)
+    this.#late = { unread: this.#late.unread.filter(isHere), streamed: this.#late.streamed.filter(isHere) }
   }
 
   async #added(oids: readonly number[], streamedOids: readonly number[]): Promise<void> {

@@ -28,6 +28,11 @@ const BYTEA: ColumnInfo = {
   identity: false,
 }
 
+interface LastCommit {
+  readonly lsn: Lsn
+  readonly time: number
+}
+
 export interface EventsParts {
   readonly options: EventOptions
   readonly database: string
@@ -42,6 +47,8 @@ export interface EventsParts {
   /** Undefined: the column is left out. */
   readonly codecOf: CodecOf
   readonly types: () => Types
+  /** End and time (microseconds since 1970) of the transaction that an earlier run told last. */
+  readonly lastCommit: LastCommit | undefined
 }
 
 /**
@@ -61,7 +68,7 @@ export class Events {
   readonly #topicOwners = new Map<string, { readonly oid: number; readonly name: string }>()
   readonly #topicsByOid = new Map<number, string>()
   #messageForm: { readonly codec: ColumnCodec; readonly schema: Schema } | undefined
-  #lastCommit: { readonly lsn: Lsn; readonly time: number } | undefined
+  #lastCommit: LastCommit | undefined
 
   constructor(parts: EventsParts) {
     const { options, database, version, clock } = parts
@@ -69,6 +76,7 @@ export class Events {
     this.#packsJson = parts.packsJson
     this.#clock = clock
     this.#codecOf = parts.codecOf
+    this.#lastCommit = parts.lastCommit
     const rules = new ColumnRules(options, parts.types, parts.log)
     this.#shapes = new TableShapes(options, parts.codecOf, rules, parts.log)
     const names = { version, server: options['topic.prefix'], database }

@@ -48,6 +48,7 @@ export function newEvents(
     log: silentLogger,
     codecOf: simpleCodec,
     types: () => new Map(),
+    lastCommit: undefined,
     ...more,
   })
 }
