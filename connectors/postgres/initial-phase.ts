@@ -5,6 +5,7 @@ import type { PostgresOptions } from './options.ts'
 import { positionToJson, streamPartition } from './position.ts'
 import type { ExportedSnapshot, Session } from './session.ts'
 import { type InitialSnapshot, openInitialSnapshot } from './snapshot/index.ts'
+import { rowsToRead, warnOfUnusedOverrides } from './snapshot-overrides.ts'
 import { SnapshotRows } from './snapshot-rows.ts'
 import type { TableInfo } from './table-info.ts'
 
@@ -41,6 +42,7 @@ export class InitialPhase {
     const { clock, random, log, signal } = context
     const server = options['topic.prefix']
     const columns = new EventColumns(options)
+    warnOfUnusedOverrides(options, plan.initial, log)
     try {
       const snapshot = await openInitialSnapshot({
         connect: () => connections.regular(signal),
@@ -52,6 +54,7 @@ export class InitialPhase {
         binary,
         generatedColumns,
         needed: ({ relation, info }) => columns.of(relation, info),
+        rowsToRead: rowsToRead(options),
         clock,
         random,
         log,

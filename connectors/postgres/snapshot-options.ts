@@ -20,6 +20,21 @@ export const SNAPSHOT_OPTIONS = defineOptions({
     doc: 'Regular expressions, each of which must match a whole `schema.table`: only these of the captured tables are snapshotted. Empty: all of them.',
     examples: [['public.customers', 'sales\\..*']],
   },
+  'snapshot.select.statement.overrides': {
+    type: 'list',
+    default: [],
+    group: 'Snapshot',
+    doc: 'Tables (`schema.table`) of which snapshots read some rows only: those of `snapshot.select.statement.overrides.<schema>.<table>`. Changes are told of all rows, and a snapshot that a signal asks for has conditions of its own.',
+    examples: [['shop.orders']],
+  },
+  'snapshot.select.statement.overrides.<schema>.<table>': {
+    type: 'family',
+    pattern: 'snapshot\\.select\\.statement\\.overrides\\..+',
+    member: { type: 'string', doc: '' },
+    default: {},
+    group: 'Snapshot',
+    doc: "Which rows of such a table: `SELECT * FROM shop.orders WHERE created > now() - interval '1 year'`. It chooses rows by a condition, and nothing else: no join, limit or expression for a column, since rows are read in parts; an order has no effect.",
+  },
   'snapshot.tables.order.by.row.count': {
     type: 'enum',
     values: ['disabled', 'ascending', 'descending'],

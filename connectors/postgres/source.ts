@@ -6,6 +6,7 @@ import { eventProblems } from './event-options.ts'
 import { POSTGRES_OPTIONS } from './options.ts'
 import { tellProblems } from './problem.ts'
 import { PostgresSourceTask } from './source-task.ts'
+import { overrideProblems } from './snapshot-overrides.ts'
 import { listProblems } from './table-filter.ts'
 import { VERSION } from './version.ts'
 
@@ -18,7 +19,7 @@ export const postgresSource = defineSource({
   doc: "Captures a PostgreSQL database (14 to 18) by logical replication: first the rows that there are, then every committed change, once and in commit order, as Debezium's events in a topic per table. The slot is told no more than what is durable in the log, and never holds WAL for a slow sink.",
   options: POSTGRES_OPTIONS,
   defaultConverter: 'json',
-  problems: options => [...listProblems(options), ...eventProblems(options)],
+  problems: options => [...listProblems(options), ...eventProblems(options), ...overrideProblems(options)],
   // Which tables there are the server knows.
   topics: () => [],
   // A slot has one reader.

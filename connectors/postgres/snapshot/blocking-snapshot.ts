@@ -103,7 +103,12 @@ export class BlockingSnapshot {
       if (this.#closed || live.lastChange >= lsn) return false
       this.#place = lsn
       this.passed(lastCommit())
-      const parts = { ...this.#parts, tables: [live.table.info], filter: live.progress.filter, report: () => undefined }
+      const parts = {
+        ...this.#parts,
+        tables: [live.table.info],
+        rowsToRead: () => live.progress.filter,
+        report: () => undefined,
+      }
       this.#snapshot = await openInitialSnapshot({ ...parts, lsn, snapshotName })
       return true
     } catch (error) {

@@ -5,6 +5,7 @@ import type { Lump } from '../copy-stream.ts'
 import type { Lsn } from '../lsn.ts'
 import { serverError } from '../server-error.ts'
 import type { SnapshotOptions } from '../snapshot-options.ts'
+import type { RowsToRead } from '../snapshot-overrides.ts'
 import type { TableInfo } from '../table-info.ts'
 import { CopyRows } from './copy-rows.ts'
 import { HeldRow } from './held-row.ts'
@@ -35,8 +36,7 @@ export interface InitialSnapshotParts {
     SnapshotOptions,
     'snapshot.max.threads' | 'snapshot.fetch.size' | 'snapshot.tables.order.by.row.count'
   >
-  /** SQL: of all tables, only rows for which this is true. */
-  readonly filter?: string | undefined
+  readonly rowsToRead?: RowsToRead | undefined
   /** Rows come in the binary form: only where every column of every table can be read from it. */
   readonly binary: boolean
   /** The server sends stored generated columns (publish_generated_columns). */
@@ -120,7 +120,8 @@ class ExportedSnapshot implements InitialSnapshot {
   }
 
   async open(): Promise<void> {
-    const { connect, snapshotName, options, tables, binary, filter, clock, generatedColumns, random, log } = this.#parts
+    const { connect, snapshotName, options, tables, binary, rowsToRead, clock, generatedColumns, random, log } =
+      this.#parts
     this.#keeper = await connect()
     await this.#keeper.query(
       `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '${snapshotName}'; SET LOCAL idle_in_transaction_session_timeout = 0`,
@@ -139,16 +140,17 @@ class ExportedSnapshot implements InitialSnapshot {
     const order = { disabled: 0, ascending: 1, descending: -1 }[options['snapshot.tables.order.by.row.count']]
     for (const { info, leaves, rows } of found.sort((a, b) => order * (a.rows - b.rows))) {
       const table = snapshotTable(info, generatedColumns)
-      this.#progress.set(table, newProgress(info, id))
+      const progress = newProgress(info, id, { adHoc: false, blocking: false, filter: rowsToRead?.(info) })
+      this.#progress.set(table, progress)
       this.#estimate += rows
       for (const leaf of leaves) this.#plan(table, leaf)
-      if (leaves.every(leaf => leaf.end === 0)) this.#closed.set(table, { ...newProgress(info, id), done: true })
+      if (leaves.every(leaf => leaf.end === 0)) this.#closed.set(table, { ...progress, done: true })
     }
     log.info({ tables: tables.length, parts: this.#work.length }, 'snapshot begins')
     const threads = Math.max(1, Math.min(options['snapshot.max.threads'], this.#work.length))
     for (let i = 0; i < threads; i++) {
       this.#idle.push(
-        new PartReader(await connect(), { snapshot: name, binary, filter, needed: this.#parts.needed, clock }),
+        new PartReader(await connect(), { snapshot: name, binary, rowsToRead, needed: this.#parts.needed, clock }),
       )
     }
   }

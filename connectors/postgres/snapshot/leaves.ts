@@ -125,7 +125,9 @@ export function copyPart(
   const conditions = [table.info.published?.rows, options.filter].filter(condition => condition !== undefined)
   const filter = conditions.map(condition => ` AND (${condition}\n)`).join('')
   const form = options.binary ? ' WITH (FORMAT binary)' : ''
-  return `COPY (SELECT ${columns} FROM ONLY ${leaf.name} WHERE ${where}${filter}) TO STDOUT${form}`
+  // Conditions may name the table, whichever leaf is read.
+  const name = `${leaf.name} AS ${quoteIdentifier(table.info.table)}`
+  return `COPY (SELECT ${columns} FROM ONLY ${name} WHERE ${where}${filter}) TO STDOUT${form}`
 }
 
 export function quoteIdentifier(name: string): string {

@@ -269,7 +269,7 @@ class Live implements LiveSnapshots {
           continue
         }
         // A condition that a signal brought (it may fail on some row only) must not stop the stream for good.
-        const isRequest = table.progress.filter !== undefined && reactionTo(error) !== 'retry'
+        const isRequest = table.progress.adHoc && table.progress.filter !== undefined && reactionTo(error) !== 'retry'
         if (!isRequest || this.#closed) throw error
         this.#parts.log.error(
           { table: table.name },

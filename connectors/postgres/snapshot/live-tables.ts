@@ -1,4 +1,5 @@
 import { randomId, type SourceCheckpoint } from '../../../runtime/api/index.ts'
+import { type RowsToRead, rowsToRead } from '../snapshot-overrides.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { LiveSnapshotParts } from './live-contract.ts'
 import { LiveTable } from './live-table.ts'
@@ -10,6 +11,7 @@ import type { SnapshotSignal } from './signals.ts'
 /** The tables that are read, or wait to be, in their order; what of them is to be committed, and who waits for that. */
 export class LiveTables {
   readonly #parts: LiveSnapshotParts
+  readonly #rowsToRead: RowsToRead
   #tables: LiveTable[] = []
   #byOid = new Map<number, LiveTable>()
   #paused: boolean
@@ -21,6 +23,7 @@ export class LiveTables {
 
   constructor(parts: LiveSnapshotParts) {
     this.#parts = parts
+    this.#rowsToRead = rowsToRead(parts.options)
     const { server, checkpoints, plan, random } = parts
     this.#paused = checkpoints.some(c => isPause(c, server) && c.position !== null)
     const known = readProgress(server, checkpoints)
@@ -38,15 +41,22 @@ export class LiveTables {
 
   /** Where an earlier run left off, if its rows are told still and nothing that it owed was lost; else a new one. */
   #resumed(info: TableInfo, progress: TableProgress | undefined): TableProgress {
-    const { random, generatedColumns } = this.#parts
-    if (progress === undefined || progress.done) return newProgress(info, randomId(random))
+    const { generatedColumns } = this.#parts
+    if (progress === undefined || progress.done) return this.#whole(info)
     const { exact } = new LiveTable(snapshotTable(info, generatedColumns), progress)
     return exact || progress.owed === 'lost' ? this.#anew(info, progress) : progress
+  }
+
+  /** The snapshot that every table has. */
+  #whole(info: TableInfo, blocking = false): TableProgress {
+    const filter = this.#rowsToRead(info)
+    return newProgress(info, randomId(this.#parts.random), { adHoc: false, blocking, filter })
   }
 
   #anew(info: TableInfo, progress: TableProgress, blocking = progress.blocking): TableProgress {
     const { adHoc, filter, rows } = progress
     if (rows > 0) this.#parts.count('snapshot rows read again', rows)
+    if (!adHoc) return this.#whole(info, blocking)
     return newProgress(info, randomId(this.#parts.random), { adHoc, blocking, filter })
   }
 
@@ -97,7 +107,7 @@ export class LiveTables {
     for (const info of tables.filter(included(options['snapshot.include.collection.list']))) {
       if (this.#byOid.has(info.oid)) continue
       if (options['snapshot.mode'] === 'no_data') this.#finished({ ...newProgress(info, randomId(random)), done: true })
-      else this.#enqueue(info, newProgress(info, randomId(random)))
+      else this.#enqueue(info, this.#whole(info))
     }
   }
 

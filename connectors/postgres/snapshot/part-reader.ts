@@ -3,6 +3,7 @@ import type { Clock } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
+import type { RowsToRead } from '../snapshot-overrides.ts'
 import { beginPart, copyPart, type Leaf } from './leaves.ts'
 import type { Place } from './place.ts'
 import type { NeededColumns, SnapshotTable } from './rows.ts'
@@ -18,7 +19,7 @@ export interface Part {
 export interface PartReaderOptions {
   readonly snapshot: string
   readonly binary: boolean
-  readonly filter: string | undefined
+  readonly rowsToRead: RowsToRead | undefined
   readonly needed: NeededColumns | undefined
   readonly clock: Clock
 }
@@ -68,7 +69,8 @@ export class PartReader {
   }
 
   async #begin(part: Part): Promise<void> {
-    const { snapshot, binary, filter, needed, clock } = this.#options
+    const { snapshot, binary, rowsToRead, needed, clock } = this.#options
+    const filter = rowsToRead?.(part.table.info)
     const view = await beginPart(this.#client, part.leaf, snapshot)
     if (view === undefined || view.seen !== view.filenode) {
       if (view !== undefined) await this.#client.query('ROLLBACK')
