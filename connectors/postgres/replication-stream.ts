@@ -40,6 +40,13 @@ const KEEPALIVE_BYTES = 18
 const STATUS_BYTES = 34
 /** What is given together while much comes: more than a look at the socket brings. */
 const TOGETHER_MS = 10
+/**
+ * How often the server is asked for its place, at the least. By itself it tells of a stretch without changes for us once in
+ * half of wal_sender_timeout, and the slot would hold that stretch.
+ */
+const ASK_MS = 1000
+/** What is durable here is told at once when it lets go of that much WAL. */
+const TELL_BYTES = 16 << 20
 /** A server that does not read gets no further status on top. */
 const UNSENT_MAX = 64 << 10
 const EPOCH_2000_MS = 946_684_800_000
@@ -61,6 +68,10 @@ export class ReplicationStream {
   #next = 0
   #received: Lsn = 0
   #confirmed: Lsn = 0
+  /** What the server was told last. */
+  #flushed: Lsn
+  /** The server has not answered yet: nobody reads, perhaps, and its answers are not to pile up. */
+  #asked = false
   #failure: unknown
   #timer: Timer | undefined
   #closed: Promise<void> | undefined
@@ -70,6 +81,7 @@ export class ReplicationStream {
     this.#copy = copy
     this.#transactions = transactions
     this.#options = options
+    this.#flushed = options.startLsn
     this.#keepInTouch()
   }
 
@@ -111,9 +123,13 @@ export class ReplicationStream {
     }
   }
 
-  /** Everything below is durable with us; sent to the server with the next status update. Never goes back. */
+  /**
+   * Everything below is durable with us; sent to the server with the next status update, or at once when it is much. Never
+   * goes back.
+   */
   confirm(lsn: Lsn): void {
     this.#confirmed = Math.max(this.#confirmed, lsn)
+    if (this.#durable - this.#flushed >= TELL_BYTES) this.#sendStatus()
   }
 
   /**
@@ -192,27 +208,36 @@ export class ReplicationStream {
     }
     const walEnd = readLsn(bytes, start + 1)
     this.#received = Math.max(this.#received, walEnd)
+    this.#asked = false
     this.#transactions.reached(walEnd)
     if (bytes[end - 1] === 1) this.#sendStatus()
     return undefined
   }
 
   #keepInTouch(): void {
-    this.#timer = this.#options.clock.timer(this.#options.statusIntervalMs, () => {
-      this.#sendStatus()
+    this.#timer = this.#options.clock.timer(Math.min(this.#options.statusIntervalMs, ASK_MS), () => {
+      this.#sendStatus(true)
       this.#keepInTouch()
     })
   }
 
-  #sendStatus(): void {
+  get #durable(): Lsn {
+    return Math.min(this.#confirmed, this.#transactions.toldUpTo)
+  }
+
+  /** `asks`: the server answers with a keepalive, as soon as it has sent what it has in hand. */
+  #sendStatus(asks = false): void {
     if (this.#copy.unsent > UNSENT_MAX) return
-    const flushed = Math.min(this.#confirmed, this.#transactions.toldUpTo)
+    const flushed = this.#durable
+    this.#flushed = Math.max(this.#flushed, flushed)
     const status = Buffer.alloc(STATUS_BYTES)
     status[0] = STATUS
     writeInt64(status, 1, Math.max(this.#received, flushed))
     writeInt64(status, 9, flushed)
     writeInt64(status, 17, flushed)
     writeInt64(status, 25, Math.max(0, this.#options.clock.now() - EPOCH_2000_MS) * 1000)
+    if (asks && !this.#asked) status[STATUS_BYTES - 1] = 1
+    this.#asked ||= asks
     this.#copy.send(status)
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
+import { parseLsn } from '../../../connectors/postgres/lsn.ts'
 import type { PostgresVersion } from '../../support/postgres-binaries.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
 import { Recorder, readTo, Source, shown } from './stream-tools.ts'
@@ -138,6 +139,24 @@ describe.each([14, 15, 17] as const)('the stream of PostgreSQL %i', version => {
     await readTo(next, again, await source.now())
     expect(again.lines).toEqual([])
   })
+
+  it('lets go of WAL without changes for us long before the status interval, while more is written', async () => {
+    const source = await make(version)
+    await source.sql('CREATE PUBLICATION nothing')
+    const stream = await source.open({
+      publications: ['nothing'],
+      statusIntervalMs: 600_000,
+      settings: '-c wal_sender_timeout=600s',
+    })
+    const begin = await source.now()
+    const confirmed = async () => parseLsn(await source.confirmed())
+    for (let i = 0; (await confirmed()) < begin + (32 << 20); i++) {
+      expect(i).toBeLessThan(1000)
+      await source.sql(`INSERT INTO f SELECT g, repeat('z', 1000) FROM generate_series(1, 1000) g`)
+      await stream.read(new Recorder(), 10, AbortSignal.timeout(30_000))
+      stream.confirm(stream.toldUpTo)
+    }
+  }, 60_000)
 
   it('keeps the connection through a pause that is longer than the wal_sender_timeout', async () => {
     const source = await make(version)
