@@ -257,7 +257,8 @@ export class PostgresSourceTask implements SourceTask {
     const { client } = this.#session
     const slot = this.#options['slot.name']
     try {
-      if (signal.aborted && this.#options['slot.drop.on.stop']) await dropSlot(client, slot)
+      if (signal.aborted && this.#options['slot.drop.on.stop'] && (await dropSlot(client, slot)))
+        log.info({ slot }, `dropped slot ${slot}, as slot.drop.on.stop says: changes from now on are not kept for it`)
       const health = await slotHealth(client, slot)
       if (health !== undefined) log.info({ slot, held: health.held }, stoppedMessage(health))
     } catch (error) {
