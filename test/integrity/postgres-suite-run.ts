@@ -10,7 +10,7 @@ import { postgresSuite } from './postgres-suite.ts'
 const PARTS: readonly PostgresPart[] = [restarts, walsenders, cuts, lostSlots, failover, hugeTransaction, quietTable]
 
 /** Kills of one database, log and connector: each has one first snapshot only. */
-const KILLS_PER_LIFE = 30
+const KILLS_PER_LIFE = 40
 
 /**
  * `npm run test:integrity -- --suite postgres [--kills N] [--seed N] [--rounds N] [--rows N] [--part kills|NAME]`. Sets the

@@ -10,6 +10,7 @@ const CHECKPOINTS = /^connect-offsets-\d+$/
 const SHARE_MAX = 0.5
 /** A transaction of more changes is told for long enough to be met. */
 const LARGE = 500
+const LARGE_EVERY = 200
 
 export interface KillMomentsParts {
   /** Where the worker keeps its log. */
@@ -100,7 +101,9 @@ export class KillMoments implements Moments {
     if (name === 'transaction') {
       const before = this.#before.changes
       const reached = () => this.#standing().changes > LARGE && this.#standing().changes !== before
-      return { provoke: large, reached }
+      // One more for each that was told before anybody looked; more than that would only lie in the worker's way.
+      let steps = 0
+      return { provoke: async () => (steps++ % LARGE_EVERY === 0 ? large() : undefined), reached }
     }
     const goal = this.#before.rows + share * (rows - this.#before.rows)
     const reached = () => {
