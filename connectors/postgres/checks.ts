@@ -170,12 +170,6 @@ async function slotProblems(
         `slot ${name} is being read by process ${slot.activePid}: it is ours if the connector runs, else set slot.name to another`,
       ),
     )
-  if (options['slot.failover'] && !slot.failover)
-    problems.push(
-      warning(
-        `slot.failover: expected slot ${name} to be a failover slot, got one that standbys keep no copy of; it is made so only when it is made`,
-      ),
-    )
   return problems
 }
 

@@ -6,7 +6,7 @@ import { formatLsn, type Lsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { positionOf, type StreamPosition } from './position.ts'
 import { ensurePublication, publicationState } from './publication.ts'
-import { createSlot, dropSlot, type SlotWait, slotState, waitForSlot } from './slot.ts'
+import { createSlot, dropSlot, makeFailover, type SlotState, type SlotWait, slotState, waitForSlot } from './slot.ts'
 import { checkPublication, checkSlot } from './slot-check.ts'
 import { planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
 import { TableFilter } from './table-filter.ts'
@@ -87,7 +87,7 @@ async function begin(
   const common = { connections, client, catalog, filter, tables, generatedColumns, checkpoints: known, stale }
   const lists = listsOf(options)
   if (position !== undefined) {
-    const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))
+    const slot = await ourSlot(connections, client, options, catalog, context)
     const twoPhase = slot?.twoPhase ?? false
     const streamed =
       position.lists === lists ? await tablesSince(client, options['publication.name'], filter, position.since) : []
@@ -101,7 +101,7 @@ async function begin(
       exported: undefined,
     }
   }
-  const first = await firstPlace(connections, client, options, plan, catalog.serverVersion, context)
+  const first = await firstPlace(connections, client, options, plan, catalog, context)
   const { systemId, timeline } = catalog.server
   // Behind the making of the slot: what was made before it, and after the tables were listed, is not in the stream.
   const since = await nextTransaction(client)
@@ -177,11 +177,12 @@ async function firstPlace(
   client: pg.Client,
   options: PostgresOptions,
   plan: SnapshotPlan,
-  serverVersion: number,
+  catalog: Catalog,
   context: TaskContext,
 ): Promise<FirstPlace> {
+  const { serverVersion } = catalog
   const name = options['slot.name']
-  const slot = await waitForSlot(client, name, slotWait(options, context))
+  const slot = await ourSlot(connections, client, options, catalog, context)
   const twoPhase = slot?.twoPhase ?? false
   const reads = plan.initial.length > 0
   if (!reads && (slot?.confirmedFlushLsn !== undefined || !plan.stream))
@@ -209,6 +210,26 @@ function temporaryName(name: string, { random }: TaskContext): string {
     .replaceAll(/[^a-z0-9]/gi, '')
     .slice(0, 12)
     .toLowerCase()}`
+}
+
+/** Once nobody reads it, and altered to what the options ask for; undefined when there is none. */
+async function ourSlot(
+  connections: Connections,
+  client: pg.Client,
+  options: PostgresOptions,
+  { server, serverVersion }: Catalog,
+  context: TaskContext,
+): Promise<SlotState | undefined> {
+  const slot = await waitForSlot(client, options['slot.name'], slotWait(options, context))
+  if (slot === undefined || !options['slot.failover'] || slot.failover || server.standby) return slot
+  const replication = await connections.replication(context.signal)
+  try {
+    await makeFailover(replication, slot.name, serverVersion)
+  } finally {
+    await closeClient(replication, context.clock)
+  }
+  context.log.info({ slot: slot.name }, 'the slot is one now that standbys keep a copy of (slot.failover)')
+  return { ...slot, failover: true }
 }
 
 function slotWait(options: PostgresOptions, { clock, log, signal }: TaskContext): SlotWait {

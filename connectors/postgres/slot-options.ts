@@ -28,7 +28,7 @@ export const SLOT_OPTIONS = defineOptions({
     type: 'boolean',
     default: false,
     group: SLOT,
-    doc: 'Makes the slot one that standbys keep a copy of, so that capture goes on after a failover. PostgreSQL 17 and later; the standbys need sync_replication_slots.',
+    doc: 'Makes the slot one that standbys keep a copy of, also where it is there without, so that capture goes on after a failover. PostgreSQL 17 and later; the standbys need sync_replication_slots.',
   },
   'slot.drop.on.stop': {
     type: 'boolean',

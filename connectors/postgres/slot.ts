@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock, errorCode, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
+import { type Clock, errorCode, errorMessage, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import { type CreationWatch, watchCreation } from './slot-wait.ts'
 
@@ -104,11 +104,7 @@ export async function createSlot(
   slot: NewSlot,
   watch?: CreationWatch,
 ): Promise<{ readonly consistentPoint: Lsn; readonly snapshotName: string }> {
-  if (slot.failover && slot.serverVersion < 170_000)
-    throw new KtsError(
-      'CONFIG_INVALID',
-      'slot.failover: expected PostgreSQL 17 or later, got an older one; set it to false',
-    )
+  if (slot.failover) checkFailover(slot.serverVersion)
   const temporary = slot.temporary === true ? ' TEMPORARY' : ''
   const exported = slot.serverVersion >= 150_000 ? "(SNAPSHOT 'export'" : 'EXPORT_SNAPSHOT'
   const options = slot.serverVersion >= 150_000 ? `${exported}${slot.failover ? ', FAILOVER true' : ''})` : exported
@@ -120,6 +116,31 @@ export async function createSlot(
     return { consistentPoint: parseLsn(consistent_point), snapshotName: snapshot_name }
   } catch (error) {
     throw slotError(error, slot.name)
+  }
+}
+
+function checkFailover(serverVersion: number): void {
+  if (serverVersion >= 170_000) return
+  throw new KtsError(
+    'CONFIG_INVALID',
+    'slot.failover: expected PostgreSQL 17 or later, got an older one; set it to false',
+  )
+}
+
+/**
+ * Has standbys keep a copy of a slot that was made without (`serverVersion`: as 170004). Nobody may read it meanwhile. Rejects with
+ * CONFIG_INVALID where the server refuses. https://www.postgresql.org/docs/17/protocol-replication.html (ALTER_REPLICATION_SLOT)
+ */
+export async function makeFailover(replication: pg.Client, name: string, serverVersion: number): Promise<void> {
+  checkFailover(serverVersion)
+  try {
+    await replication.query(`ALTER_REPLICATION_SLOT ${quoted(name)} (FAILOVER true)`)
+  } catch (error) {
+    throw new KtsError(
+      'CONFIG_INVALID',
+      `slot.failover: slot ${name} could not be made one that standbys keep a copy of: ${errorMessage(error)}; set it to false, or drop the slot for a new one`,
+      { cause: error },
+    )
   }
 }
 

@@ -7,6 +7,7 @@ import { createSlot, dropSlot, literal, slotState, waitForSlot } from '../../../
 import { TableFilter } from '../../../connectors/postgres/table-filter.ts'
 import { silentLogger, systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import { PostgresPipeline } from '../../support/postgres-pipeline.ts'
 import { recordingLogger } from '../../support/recording-logger.ts'
 import { connectionsTo, slotOptions } from './server-harness.ts'
 
@@ -126,6 +127,38 @@ it('a slot that waits for running transactions says for which, and is given up w
   )
   expect((await slotState(watcher, slot))?.confirmedFlushLsn).toBe(made.consistentPoint)
   await dropSlot(watcher, slot)
+}, 60_000)
+
+it('slot.failover makes a slot that was there without one that standbys keep a copy of, with rows to read and without', async () => {
+  const server = await sharedPostgres(17)
+  const database = await server.createDatabase()
+  await server.run('CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)', database)
+  const failover = async (slot: string) => {
+    const sql = `SELECT failover, active FROM pg_replication_slots WHERE slot_name = '${slot}'`
+    return (await server.query(sql, database)).rows[0]
+  }
+  for (const mode of ['initial', 'no_data']) {
+    const slot = `${database}_${mode}`
+    await server.query(`CREATE PUBLICATION ${slot} FOR ALL TABLES`, database)
+    await server.query(`SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`, database)
+    expect(await failover(slot)).toMatchObject({ failover: false })
+    const settings = { 'topic.prefix': 'db', 'slot.failover': true, 'snapshot.mode': mode }
+    const pipeline = new PostgresPipeline({ server, database, slot, settings })
+    try {
+      for (const starts of [1, 2]) {
+        await pipeline.start()
+        await pipeline.caughtUp()
+        expect(await failover(slot), `${mode}, start ${starts}`).toEqual({ failover: true, active: true })
+        await pipeline.stop()
+        // As one of an earlier configuration.
+        const sender = await connectionsTo(server, database).replication()
+        await sender.query(`ALTER_REPLICATION_SLOT ${slot} (FAILOVER false)`)
+        await closeClient(sender, systemClock)
+      }
+    } finally {
+      await pipeline.close()
+    }
+  }
 }, 60_000)
 
 it('slot.failover is refused below 17', async () => {
