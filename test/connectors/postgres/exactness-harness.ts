@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { afterEach, beforeAll, vi } from 'vitest'
 import { parseLsn } from '../../../connectors/postgres/lsn.ts'
 import { POSTGRES_OPTIONS, type PostgresOptions } from '../../../connectors/postgres/options.ts'
 import { PostgresSourceTask } from '../../../connectors/postgres/source-task.ts'
@@ -13,9 +14,39 @@ import {
   stringifyJson,
   systemClock,
 } from '../../../runtime/api/index.ts'
-import type { PostgresServer } from '../../support/postgres.ts'
+import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
+import type { PostgresVersion } from '../../support/postgres-binaries.ts'
 import { type LogLine, recordingLogger } from '../../support/recording-logger.ts'
 import { type TestContext, testContext } from '../../support/task-context.ts'
+
+/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
+export const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+
+/** For the tests of one describe block: connectors of databases of their own, closed behind each test. */
+export class Connectors {
+  readonly #made: Connector[] = []
+  #server: PostgresServer | undefined
+
+  constructor(version: PostgresVersion) {
+    beforeAll(async () => {
+      this.#server = await sharedPostgres(version)
+    }, 120_000)
+    afterEach(async () => {
+      vi.restoreAllMocks()
+      for (const connector of this.#made.splice(0)) await connector.close()
+    })
+  }
+
+  get server(): PostgresServer {
+    return this.#server!
+  }
+
+  async make(schema: string, settings: Record<string, unknown> = {}): Promise<Connector> {
+    const connector = await Connector.make(this.server, schema, settings)
+    this.#made.push(connector)
+    return connector
+  }
+}
 
 export interface Event {
   readonly table: string
@@ -179,6 +210,20 @@ export class Connector {
       await this.poll()
       this.commit()
     }
+  }
+
+  /** Polls and commits until it is so, or for as long as that. */
+  async pollUntil(isSo: () => boolean, withinMs = 20_000): Promise<void> {
+    const deadline = Date.now() + withinMs
+    while (!isSo() && Date.now() < deadline) {
+      await this.poll()
+      this.commit()
+    }
+  }
+
+  /** Warnings that all runs have logged. */
+  warnings(pattern: RegExp): string[] {
+    return this.logged.flatMap(({ level, message }) => (level === 'warn' && pattern.test(message) ? [message] : []))
   }
 
   events(table: string): Event[] {

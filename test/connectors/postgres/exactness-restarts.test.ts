@@ -1,35 +1,12 @@
-import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CopyStream } from '../../../connectors/postgres/copy-stream.ts'
-import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import type { PostgresVersion } from '../../support/postgres-binaries.ts'
-import { Connector } from './exactness-harness.ts'
-
-/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
-const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+import { Connectors, VERSIONS } from './exactness-harness.ts'
 
 describe.each(VERSIONS)('what a connector of PostgreSQL %i knows over a restart', version => {
-  let server: PostgresServer
-  let connector: Connector | undefined
-  const make = async (schema: string, settings: Record<string, unknown> = {}) => {
-    connector = await Connector.make(server, schema, settings)
-    return connector
-  }
-  beforeAll(async () => {
-    server = await sharedPostgres(version)
-  }, 120_000)
-  afterEach(async () => {
-    vi.restoreAllMocks()
-    await connector?.close()
-  })
+  const connectors = new Connectors(version)
+  const make = connectors.make.bind(connectors)
 
   const pause = () => new Promise(resolve => setTimeout(resolve, 20))
-  const pollUntil = async (c: Connector, isSo: () => boolean) => {
-    const deadline = Date.now() + 20_000
-    while (!isSo() && Date.now() < deadline) {
-      await c.poll()
-      c.commit()
-    }
-  }
 
   it('is which commit came last: events of changes and of messages name it as without the restart', async () => {
     const c = await make('CREATE TABLE t (id int PRIMARY KEY)')
@@ -43,12 +20,12 @@ describe.each(VERSIONS)('what a connector of PostgreSQL %i knows over a restart'
     // The place goes on behind the last commit, without another one.
     await message('before')
     await c.sql('CREATE TABLE other (id int PRIMARY KEY)')
-    await pollUntil(c, () => c.committed.some(event => event.message === 'before'))
+    await c.pollUntil(() => c.committed.some(event => event.message === 'before'))
     const known = sequences().at(-1)
     expect(known).toMatch(/^\d+$/)
     await c.restart()
     await message('behind')
-    await pollUntil(c, () => c.committed.some(event => event.message === 'behind'))
+    await c.pollUntil(() => c.committed.some(event => event.message === 'behind'))
     expect(sequences().at(-1)).toBe(known)
     await c.sql('INSERT INTO t VALUES (2)')
     await c.caughtUp()
@@ -99,16 +76,16 @@ describe.each(VERSIONS)('what a connector of PostgreSQL %i knows over a restart'
   it('is that an earlier run told what others do not see yet: it is not taken back by rows that are read', async () => {
     const c = await make(`CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old')`)
     onTestFinished(async () => {
-      await server.query('ALTER SYSTEM RESET synchronous_standby_names')
-      await server.query('SELECT pg_reload_conf()')
+      await connectors.server.query('ALTER SYSTEM RESET synchronous_standby_names')
+      await connectors.server.query('SELECT pg_reload_conf()')
     })
     await c.sql(`ALTER DATABASE ${c.database} SET synchronous_commit = local`)
     await c.open()
     await c.caughtUp(['t'])
     const writer = await c.connect()
     await writer.query('SET synchronous_commit = on')
-    await server.query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await server.query('SELECT pg_reload_conf()')
+    await connectors.server.query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await connectors.server.query('SELECT pg_reload_conf()')
     let isOver = false
     let updates = 0
     // The first ones may come before the setting holds.
@@ -131,11 +108,11 @@ describe.each(VERSIONS)('what a connector of PostgreSQL %i knows over a restart'
       c.commit()
     }
     isOver = true
-    await server.query('ALTER SYSTEM RESET synchronous_standby_names')
-    await server.query('SELECT pg_reload_conf()')
+    await connectors.server.query('ALTER SYSTEM RESET synchronous_standby_names')
+    await connectors.server.query('SELECT pg_reload_conf()')
     await waiting
     await writer.end()
-    await pollUntil(c, () => c.events('t').filter(event => event.op === 'r').length > 1)
+    await c.pollUntil(() => c.events('t').filter(event => event.op === 'r').length > 1)
     await asked
     await c.caughtUp()
     expect(c.rebuilt('t')).toEqual(await c.real('t'))

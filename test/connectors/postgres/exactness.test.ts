@@ -1,28 +1,12 @@
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { AttachedPartitions } from '../../../connectors/postgres/attached-partitions.ts'
 import { EventBatch } from '../../../connectors/postgres/events/index.ts'
-import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import type { PostgresVersion } from '../../support/postgres-binaries.ts'
 import { recordingLogger } from '../../support/recording-logger.ts'
-import { Connector } from './exactness-harness.ts'
-
-/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
-const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+import { Connectors, VERSIONS } from './exactness-harness.ts'
 
 describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
-  let server: PostgresServer
-  let connector: Connector
-  const make = async (schema: string, settings: Record<string, unknown> = {}) => {
-    connector = await Connector.make(server, schema, settings)
-    return connector
-  }
-  beforeAll(async () => {
-    server = await sharedPostgres(version)
-  }, 120_000)
-  afterEach(async () => {
-    vi.restoreAllMocks()
-    await connector.close()
-  })
+  const connectors = new Connectors(version)
+  const make = connectors.make.bind(connectors)
 
   it('every table is read again when the place was lost, also when that is cut short', async () => {
     const c = await make(
@@ -85,7 +69,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     })
     await c.open()
     await c.caughtUp(['early'])
-    await server.run(script, c.database)
+    await connectors.server.run(script, c.database)
     await c.restart()
     await c.caughtUp(['late'])
     expect(c.rebuilt('late')).toEqual(await c.real('late'))
@@ -160,7 +144,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
         c.checkpoints.set(name, { ...checkpoint, position: { ...position, binary: true } })
     }
     await c.restart()
-    await server.run(
+    await connectors.server.run(
       `CREATE TYPE odd; CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS 'textin';
        CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
        CREATE FUNCTION odd_send(odd) RETURNS bytea LANGUAGE internal IMMUTABLE STRICT AS 'textsend';
@@ -252,7 +236,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
       await c.open()
       await c.caughtUp(['a'])
       const name = `p_${c.database}`
-      await server.run(`BEGIN; INSERT INTO a VALUES (1), (2); PREPARE TRANSACTION '${name}'`, c.database)
+      await connectors.server.run(`BEGIN; INSERT INTO a VALUES (1), (2); PREPARE TRANSACTION '${name}'`, c.database)
       await c.sql(`INSERT INTO a VALUES (3)`)
       for (let i = 0; i < 3; i++) {
         await c.poll()
@@ -283,7 +267,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     )
     await c.open()
     await c.caughtUp(['p1', 'x', 'y'])
-    await server.run(
+    await connectors.server.run(
       `CREATE TABLE p2 (id int PRIMARY KEY, v text); INSERT INTO p2 VALUES (11, 'before');
        ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (12, 'behind');
        DROP TABLE x; ALTER TABLE y RENAME TO x; CREATE TABLE y (id int PRIMARY KEY, v text); INSERT INTO y VALUES (2, 'new y')`,
@@ -328,7 +312,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     }
     await c.kill()
     expect(c.position?.changes).toBeTypeOf('number')
-    await server.run(change, c.database)
+    await connectors.server.run(change, c.database)
     await c.open()
     await c.caughtUp()
     const told = (table: string) => c.events(table).flatMap(e => (e.op === 'c' ? [e.after!.id] : []))
@@ -348,7 +332,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     )
     const logger = recordingLogger()
     const attached = new AttachedPartitions(logger, rows[0].since)
-    await server.run(
+    await connectors.server.run(
       `CREATE TABLE new PARTITION OF p FOR VALUES FROM (0) TO (10); ALTER TABLE p ATTACH PARTITION old FOR VALUES FROM (10) TO (20)`,
       c.database,
     )

@@ -1,35 +1,17 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import type { PostgresVersion } from '../../support/postgres-binaries.ts'
-import { Connector } from './exactness-harness.ts'
+import { describe, expect, it } from 'vitest'
+import { type Connector, Connectors, VERSIONS } from './exactness-harness.ts'
 
-/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
-const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
 const VIA_ROOT = { 'publish.via.partition.root': true, 'publication.autocreate.mode': 'filtered' }
 const ROOT = `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
   CREATE TABLE old (id int PRIMARY KEY); INSERT INTO p VALUES (1); INSERT INTO old VALUES (11)`
 
 describe.each(VERSIONS)('what is said of tables of PostgreSQL %i whose rows were outside of the stream', version => {
-  let server: PostgresServer
-  let connector: Connector | undefined
-  const make = async (schema: string, settings: Record<string, unknown>) => {
-    connector = await Connector.make(server, schema, settings)
-    return connector
-  }
-  beforeAll(async () => {
-    server = await sharedPostgres(version)
-  }, 120_000)
-  afterEach(() => connector?.close())
+  const connectors = new Connectors(version)
+  const make = connectors.make.bind(connectors)
 
-  const warnings = (c: Connector, pattern: RegExp) =>
-    c.logged.flatMap(({ level, message }) => (level === 'warn' && pattern.test(message) ? [message] : []))
   const warned = async (c: Connector, pattern: RegExp, times: number) => {
-    const deadline = Date.now() + 20_000
-    while (warnings(c, pattern).length < times && Date.now() < deadline) {
-      await c.poll()
-      c.commit()
-    }
-    return warnings(c, pattern)
+    await c.pollUntil(() => c.warnings(pattern).length >= times)
+    return c.warnings(pattern)
   }
 
   it('a partition that was attached with rows while the connector was stopped is told of at its next start, and not later', async () => {
@@ -48,7 +30,7 @@ describe.each(VERSIONS)('what is said of tables of PostgreSQL %i whose rows were
     await c.sql('ALTER TABLE p1 SET UNLOGGED')
     // Looked for behind the other.
     expect(await warned(c, /^p1 is UNLOGGED: .* --tables public\.p /, 1)).toHaveLength(1)
-    expect(warnings(c, attached)).toHaveLength(1)
+    expect(c.warnings(attached)).toHaveLength(1)
   })
 
   it('a table that was UNLOGGED for a while is read again when it is back', async () => {
@@ -58,11 +40,7 @@ describe.each(VERSIONS)('what is said of tables of PostgreSQL %i whose rows were
     await c.open()
     await c.caughtUp(['t'])
     await c.sql('ALTER TABLE t SET UNLOGGED')
-    const deadline = Date.now() + 20_000
-    while (c.progress('t') !== undefined && Date.now() < deadline) {
-      await c.poll()
-      c.commit()
-    }
+    await c.pollUntil(() => c.progress('t') === undefined)
     await c.sql('INSERT INTO t VALUES (2); ALTER TABLE t SET LOGGED')
     await c.caughtUp(['t'])
     expect(c.rebuilt('t')).toEqual(await c.real('t'))

@@ -1,22 +1,9 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import type { PostgresVersion } from '../../support/postgres-binaries.ts'
-import { Connector, type Event } from './exactness-harness.ts'
-
-/** All with EXACTNESS_VERSIONS=14,15,16,17,18. */
-const VERSIONS = (process.env.EXACTNESS_VERSIONS ?? '17').split(',').map(text => Number(text) as PostgresVersion)
+import { describe, expect, it } from 'vitest'
+import { type Connector, Connectors, type Event, VERSIONS } from './exactness-harness.ts'
 
 describe.each(VERSIONS)('what snapshots read of tables of PostgreSQL %i', version => {
-  let server: PostgresServer
-  let connector: Connector | undefined
-  const make = async (schema: string, settings: Record<string, unknown>) => {
-    connector = await Connector.make(server, schema, settings)
-    return connector
-  }
-  beforeAll(async () => {
-    server = await sharedPostgres(version)
-  }, 120_000)
-  afterEach(() => connector?.close())
+  const connectors = new Connectors(version)
+  const make = connectors.make.bind(connectors)
 
   const rowsOf = (events: readonly Event[]) => events.map(({ after }) => after)
   const readBeside = (c: Connector, table: string) =>
@@ -25,11 +12,7 @@ describe.each(VERSIONS)('what snapshots read of tables of PostgreSQL %i', versio
   const read = async (c: Connector, table: string, rows: number) => {
     const before = readBeside(c, table).length
     const asked = c.signal(table)
-    const deadline = Date.now() + 20_000
-    while (readBeside(c, table).length < before + rows && Date.now() < deadline) {
-      await c.poll()
-      c.commit()
-    }
+    await c.pollUntil(() => readBeside(c, table).length >= before + rows)
     await c.caughtUp()
     await asked
     return readBeside(c, table).slice(before)

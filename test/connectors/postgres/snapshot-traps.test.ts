@@ -65,6 +65,9 @@ describe('a table read beside the stream', () => {
       await server.query('ALTER SYSTEM RESET synchronous_standby_names')
       await server.query('SELECT pg_reload_conf()')
     })
+    // The first reading of a run waits for such commits, and this is about the later ones.
+    await task.ask('execute-snapshot', where('t', 'false'))
+    await task.pollUntil(() => task.finished)
     await server.query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await server.query('SELECT pg_reload_conf()')
     await writer.query('SET synchronous_commit = on')
