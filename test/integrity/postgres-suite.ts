@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Random, randomInt, SeededRandom } from '../../base/index.ts'
+import type { PostgresVersion } from '../support/postgres-binaries.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { TopicsChecker } from './postgres/checker.ts'
 import { KillMoments } from './postgres/kill-moments.ts'
@@ -55,13 +56,14 @@ export interface PostgresLoad extends Load {
   readonly data: string
 }
 
-/** Seeded writers on a server of their own, and the pipeline that captures them. */
+/** Seeded writers on a server of their own (of version 17 by default), and the pipeline that captures them. */
 export function preparePostgres(
   directory: string,
   random: Random,
   settings: Record<string, string | number> = {},
+  version?: PostgresVersion,
 ): Promise<PostgresLoad> {
-  return prepare(directory, random, settings, [])
+  return prepare(directory, random, settings, { beside: [], version })
 }
 
 /** `beside`: tables that pgbench makes and writes to, with our own writers. */
@@ -69,9 +71,10 @@ async function prepare(
   directory: string,
   random: Random,
   settings: Record<string, string | number>,
-  beside: readonly LoadTable[],
+  { beside, version = 17 }: { readonly beside: readonly LoadTable[]; readonly version?: PostgresVersion | undefined },
 ): Promise<PostgresLoad> {
   const server = await startPostgres({
+    version,
     // Transactions of more than this are sent before they are decided.
     settings: { logical_decoding_work_mem: '64kB', autovacuum: 'off' },
   })
@@ -146,5 +149,5 @@ export const postgresSuite: Suite = {
   name: 'postgres',
   doc: 'PostgreSQL → log, killed mid-transaction and mid-snapshot: pgbench, TOAST, new keys, truncates, DDL, incremental snapshots; each change once, tables equal',
   recordsMin: 20_000,
-  prepare: (directory, random) => prepare(directory, random, {}, PGBENCH_TABLES),
+  prepare: (directory, random) => prepare(directory, random, {}, { beside: PGBENCH_TABLES }),
 }
