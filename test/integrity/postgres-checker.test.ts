@@ -79,3 +79,19 @@ test('a table without key that is read anew forgets what was told of it before',
   keyless.take('u', { n: 1, v: 'never read' }, { n: 1, v: 'b' })
   expect(keyless.oddities).toHaveLength(1)
 })
+
+test('a table without key whose reading was cut short is read anew, and none of its rows counts twice', () => {
+  const keyless = table('keyless')
+  keyless.take('r', null, { n: 1, v: 'a' }, 'first_in_data_collection')
+  keyless.take('r', null, { n: 2, v: 'b' }, 'true')
+  keyless.take('r', null, { n: 1, v: 'a' }, 'first')
+  keyless.take('r', null, { n: 2, v: 'b' }, 'true')
+  keyless.take('r', null, { n: 3, v: 'c' }, 'last')
+  expect(
+    keyless.differences([
+      ['1', 'a'],
+      ['2', 'b'],
+      ['3', 'c'],
+    ]),
+  ).toEqual([])
+})
