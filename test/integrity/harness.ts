@@ -34,7 +34,7 @@ const DRAIN_MAX_MS = 180_000
 const DRAIN_CHECK_MS = 1000
 const STOP_MAX_MS = 15_000
 /** How long a kill waits for the moment that it is to meet. */
-const AIM_MAX_MS = 30_000
+const AIM_MAX_MS = 60_000
 const AIM_LOOK_MS = 3
 
 /**

@@ -7,7 +7,7 @@ import { TopicReader } from './topic-reader.ts'
 
 const CHECKPOINTS = /^connect-offsets-\d+$/
 /** Of the rows that a snapshot reads, so many at most are behind when it is to be met: the kill comes a little later. */
-const SHARE_MAX = 0.5
+const SHARE_MAX = 0.4
 /** A transaction of more changes is told for long enough to be met. */
 const LARGE = 500
 const LARGE_EVERY = 200

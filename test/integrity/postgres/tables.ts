@@ -1,4 +1,4 @@
-/** What the load writes to. Column values are compared as the server's text of them. */
+/** A table that the load writes to. Column values are compared as the server's text of them. */
 export interface LoadTable {
   readonly name: string
   readonly columns: readonly string[]
@@ -21,6 +21,11 @@ export const SHAPED = 40
 /** Of more than one part of a snapshot, so that a kill can fall between two of them. */
 const KEYLESS = 20_000
 
+/**
+ * With what `Writer` does to them, the cases of C7: new definitions mid-stream (shaped), unchanged TOAST (documents, whole),
+ * new keys (moves, whole), TRUNCATE (emptied), replica identity FULL (whole, keyless) and NOTHING (blind), two events of one
+ * LSN (blind). The transaction of a million rows is a part of its own.
+ */
 export const LOAD_TABLES: readonly LoadTable[] = [
   { name: 'accounts', columns: ['id', 'balance', 'note'], key: ['id'], initial: { rows: ACCOUNTS, column: 'id' } },
   { name: 'documents', columns: ['id', 'version', 'body'], key: ['id'], initial: { rows: DOCUMENTS, column: 'id' } },
