@@ -298,8 +298,7 @@ class ExportedSnapshot implements InitialSnapshot {
     const open = new Set([...this.#busy.map(reader => reader.part!.table), ...this.#work.map(part => part.table)])
     report({
       'snapshot tables': `${tables.length - open.size} of ${tables.length}`,
-      'snapshot rows':
-        open.size > 0 && this.#estimate > this.#count ? `${this.#count} of about ${this.#estimate}` : this.#count,
+      'snapshot rows': `${this.#count}${open.size > 0 && this.#estimate > this.#count ? ` of about ${this.#estimate}` : ''}`,
       'snapshot bytes': this.#bytes,
     })
   }

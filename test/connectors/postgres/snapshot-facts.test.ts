@@ -16,6 +16,7 @@ CREATE PUBLICATION pub FOR ALL TABLES`,
   const task = new TestTask({ server, database, tables: ['a', 'b', 'c'], options, batch: 50 })
   await task.open()
   await task.pollUntil(() => task.checkpoints.size > 0)
+  expect(task.facts[0]).toMatchObject({ 'snapshot tables': '0 of 3', 'snapshot rows': '0 of about 3000' })
   await task.kill()
   task.facts.length = 0
   await task.open()
