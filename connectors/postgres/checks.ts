@@ -163,14 +163,18 @@ async function slotProblems(
     // One of another kind belongs to somebody, a standby say: what drops it is not handed out.
     return [cause.code === 'POSITION_LOST' ? error(cause.message, dropSlotSql(name)) : error(cause.message)]
   }
-  const problems: Problem[] = []
   if (slot.activePid !== undefined)
-    problems.push(
+    return [
       warning(
         `slot ${name} is being read by process ${slot.activePid}: it is ours if the connector runs, else set slot.name to another`,
       ),
-    )
-  return problems
+    ]
+  if (!slot.wasRead) return []
+  return [
+    warning(
+      `slot ${name} was read already: by this connector if it has run, else set slot.name to another, since one that has no position of its own does not start on it`,
+    ),
+  ]
 }
 
 function dropProblems(options: CheckedOptions): Problem[] {

@@ -1,8 +1,7 @@
-import { KtsError, type SourceBatch, type SourceCheckpoint, type TaskContext } from '../../runtime/api/index.ts'
+import { KtsError, type SourceBatch, type TaskContext } from '../../runtime/api/index.ts'
 import { closeClient } from './connection.ts'
 import { type EventBatch, EventColumns, type Events } from './events/index.ts'
 import type { PostgresOptions } from './options.ts'
-import { positionToJson, streamPartition } from './position.ts'
 import type { ExportedSnapshot, Session } from './session.ts'
 import { type InitialSnapshot, openInitialSnapshot } from './snapshot/index.ts'
 import { rowsToRead, warnOfUnusedOverrides } from './snapshot-overrides.ts'
@@ -14,21 +13,15 @@ export class InitialPhase {
   readonly #snapshot: InitialSnapshot
   readonly #rows: SnapshotRows
   readonly #batch: EventBatch
-  /**
-   * Where the stream begins is written down before the first row: from then on a kill or a cut resumes beside the stream, and
-   * does not begin again, which would never end where connections do not live as long as a part takes.
-   */
-  #begins: readonly SourceCheckpoint[]
   /** A stream follows, beside which what is left can be read. */
   readonly #streams: boolean
   #finished = false
 
-  private constructor(snapshot: InitialSnapshot, rows: SnapshotRows, batch: EventBatch, begins: SourceCheckpoint[]) {
-    this.#streams = begins.length > 0
+  private constructor(snapshot: InitialSnapshot, rows: SnapshotRows, batch: EventBatch, streams: boolean) {
+    this.#streams = streams
     this.#snapshot = snapshot
     this.#rows = rows
     this.#batch = batch
-    this.#begins = begins
   }
 
   static async open(
@@ -38,7 +31,7 @@ export class InitialPhase {
     { events, batch, binary }: { readonly events: Events; readonly batch: EventBatch; readonly binary: boolean },
     context: TaskContext,
   ): Promise<InitialPhase> {
-    const { connections, plan, position, generatedColumns } = session
+    const { connections, plan, generatedColumns } = session
     const { clock, random, log, signal } = context
     const server = options['topic.prefix']
     const columns = new EventColumns(options)
@@ -60,8 +53,7 @@ export class InitialPhase {
         log,
         report: facts => context.report(facts),
       })
-      const begins = plan.stream ? [{ partition: streamPartition(server), position: positionToJson(position) }] : []
-      return new InitialPhase(snapshot, new SnapshotRows(events, batch), batch, begins)
+      return new InitialPhase(snapshot, new SnapshotRows(events, batch), batch, plan.stream)
     } finally {
       // The snapshot has a connection of its own that keeps it, and the slot stays without this one unless it is temporary.
       await closeClient(exported.keeper, clock)
@@ -78,11 +70,6 @@ export class InitialPhase {
   }
 
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle'> {
-    if (this.#begins.length > 0) {
-      const checkpoints = this.#begins
-      this.#begins = []
-      return { parts: [], checkpoints }
-    }
     this.#finished = (await this.#snapshot.read(this.#rows, signal)) === 'finished'
     if (this.#finished && !this.#streams && this.rewritten.length > 0) throw rewrittenTables(this.rewritten)
     const tables = this.#snapshot.checkpoints()

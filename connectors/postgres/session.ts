@@ -7,7 +7,7 @@ import type { PostgresOptions } from './options.ts'
 import { positionOf, type StreamPosition } from './position.ts'
 import { ensurePublication, publicationState } from './publication.ts'
 import { createSlot, dropSlot, makeFailover, type SlotState, type SlotWait, slotState, waitForSlot } from './slot.ts'
-import { checkPublication, checkSlot } from './slot-check.ts'
+import { checkPublication, checkSlot, checkUnread } from './slot-check.ts'
 import { planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
 import { TableFilter } from './table-filter.ts'
 import type { TableInfo } from './table-info.ts'
@@ -23,6 +23,8 @@ export interface Session {
   readonly tables: readonly TableInfo[]
   /** Where the stream begins, or goes on. */
   readonly position: StreamPosition
+  /** It goes on: the position is durable. */
+  readonly resumes: boolean
   /** Partitions that were attached by this transaction or a later one were not seen by an earlier run, which stopped before. */
   readonly attachedSince: string
   readonly plan: SnapshotPlan
@@ -84,7 +86,8 @@ async function begin(
   const stale = plan.stream ? staleProgress(server, checkpoints, position === undefined ? [] : tables) : []
   const known = checkpoints.filter(checkpoint => !stale.includes(checkpoint))
   const generatedColumns = await sendsGeneratedColumns(client, options['publication.name'])
-  const common = { connections, client, catalog, filter, tables, generatedColumns, checkpoints: known, stale }
+  const resumes = position !== undefined
+  const common = { connections, client, catalog, filter, tables, generatedColumns, checkpoints: known, stale, resumes }
   const lists = listsOf(options)
   if (position !== undefined) {
     const slot = await ourSlot(connections, client, options, catalog, context)
@@ -263,7 +266,10 @@ async function resumable(
     const { server } = catalog
     const history = position === undefined ? [] : await timelineHistory(replication, server.timeline, log)
     checkSlot(slot, slotName, position, { ...server, history })
-    if (position === undefined) return undefined
+    if (position === undefined) {
+      if (slot !== undefined) checkUnread(slot, options['snapshot.mode'], log)
+      return undefined
+    }
     checkPublication(options['publication.name'], publication?.oid, position)
     return { ...position, timeline: server.timeline }
   } catch (error) {

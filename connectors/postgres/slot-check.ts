@@ -1,6 +1,6 @@
-import { KtsError } from '../../runtime/api/index.ts'
+import { KtsError, type Logger } from '../../runtime/api/index.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
-import type { SlotState } from './slot.ts'
+import { dropSlotSql, type SlotState } from './slot.ts'
 
 /** Where a connector stands, as its last checkpoint has it. */
 export interface SlotPosition {
@@ -53,6 +53,28 @@ export function checkSlot(
   }
   checkValid(slot, position, server)
   if (position !== undefined) checkConfirmed(slot.name, slot.confirmedFlushLsn, position.end)
+}
+
+/**
+ * Of a connector that has no position: a slot that somebody has read is most likely another connector's, to which all that
+ * this one reads would be lost. Throws CONFIG_INVALID. One that was made beforehand and one of a start that was killed are
+ * unread. With no_data it is taken over on purpose, with when_needed whatever was lost is read again.
+ */
+export function checkUnread(slot: SlotState, mode: string, log: Logger): void {
+  if (!slot.wasRead || mode === 'initial_only') return
+  const upTo = slot.confirmedFlushLsn === undefined ? 'nowhere' : formatLsn(slot.confirmedFlushLsn)
+  const found = `slot ${slot.name} was read already, and is confirmed up to ${upTo}`
+  if (mode === 'no_data' || mode === 'when_needed') {
+    log.warn(
+      { slot: slot.name },
+      `${found}, while this connector has no position of its own: snapshot.mode is ${mode}, so it takes the slot over; whoever read it before can not go on`,
+    )
+    return
+  }
+  throw new KtsError(
+    'CONFIG_INVALID',
+    `${found}: expected one that nobody has read, since this connector has no position of its own. It is another connector's, which would lose what this one reads, or this one's before its data folder was lost. Ways on: (1) set slot.name to another; (2) where nobody needs it any more, ${dropSlotSql(slot.name)} and start again; (3) to take it over without reading the tables, set snapshot.mode to no_data`,
+  )
 }
 
 /**

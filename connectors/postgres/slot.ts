@@ -21,6 +21,8 @@ export interface SlotState {
   readonly safeWalSize: number | undefined
   /** PostgreSQL 17 and later: why it is lost. */
   readonly invalidationReason: string | undefined
+  /** Transactions were sent by it, since the server's statistics were reset last (a crash of the server does that too). */
+  readonly wasRead: boolean
   readonly twoPhase: boolean
   /** PostgreSQL 17 and later: standbys keep a copy of it; this is such a copy. */
   readonly failover: boolean
@@ -37,6 +39,7 @@ interface SlotRow {
   confirmed_flush_lsn: string | null
   wal_status: string | null
   safe_wal_size: string | null
+  was_read: boolean
   two_phase: boolean
   /** Of 17 and later. */
   invalidation_reason?: string | null
@@ -57,7 +60,9 @@ export async function confirmedPlace(replication: pg.Client, name: string): Prom
 /** Undefined when there is no slot of that name. */
 export async function slotState(client: pg.Client, name: string): Promise<SlotState | undefined> {
   // All columns, since which there are depends on the version.
-  const sql = 'SELECT s.*, pg_is_in_recovery() AS standby FROM pg_replication_slots s WHERE slot_name = $1'
+  const sql = `SELECT s.*, pg_is_in_recovery() AS standby,
+      EXISTS (SELECT 1 FROM pg_stat_replication_slots t WHERE t.slot_name = s.slot_name AND t.total_txns > 0) AS was_read
+    FROM pg_replication_slots s WHERE slot_name = $1`
   const { rows } = await client.query<SlotRow>(sql, [name])
   const row = rows[0]
   if (row === undefined) return undefined
@@ -73,6 +78,7 @@ export async function slotState(client: pg.Client, name: string): Promise<SlotSt
     walStatus: row.wal_status ?? undefined,
     safeWalSize: row.safe_wal_size === null ? undefined : Number(row.safe_wal_size),
     invalidationReason: row.invalidation_reason ?? undefined,
+    wasRead: row.was_read,
     twoPhase: row.two_phase,
     failover: row.failover ?? false,
     // A promoted standby goes on saying that its slots are copies.

@@ -22,6 +22,7 @@ const SLOT: SlotState = {
   walStatus: 'reserved',
   safeWalSize: undefined,
   invalidationReason: undefined,
+  wasRead: true,
   twoPhase: false,
   failover: false,
   synced: false,
