@@ -4,6 +4,7 @@ import { capturedTables } from './catalog.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { PostgresOptions } from './options.ts'
 import { ensurePublication, publicationState } from './publication.ts'
+import type { RewrittenTables } from './rewritten-tables.ts'
 import { Periodic, ServiceConnection } from './service-connection.ts'
 import { type Session, tablesSince } from './session.ts'
 import { checkPublication } from './slot-check.ts'
@@ -19,6 +20,7 @@ const TABLES_EVERY_MS = 5000
 export interface CapturedTables {
   /** Those that were last known. */
   readonly tables: () => readonly TableInfo[]
+  readonly rewritten: RewrittenTables
   /** Of those that were not there before, some were made so late that all of their rows are in the stream. */
   added(oids: readonly number[], streamed: readonly number[]): Promise<void>
   left(oids: readonly number[]): void
@@ -35,7 +37,7 @@ export class Background {
     session: Session,
     options: PostgresOptions,
     context: TaskContext,
-    { tables, added, left, lost }: CapturedTables,
+    { tables, rewritten, added, left, lost }: CapturedTables,
   ) {
     const { clock, log, report } = context
     const connection = new ServiceConnection(session.connections, clock)
@@ -65,6 +67,7 @@ export class Background {
         await unlogged.look(client, found)
         await unpublished.look(client, state)
         const unknown = found.filter(oid => !known.includes(oid))
+        await rewritten.look(client, found, unknown)
         if (unknown.length === 0) return
         await added(unknown, await tablesSince(client, publication, session.filter, session.position.since))
       })

@@ -20,6 +20,8 @@ export interface CaptureParts {
   /** The stream sends values in their binary form. */
   readonly binary: boolean
   readonly position: StreamPosition
+  /** Hears of each table that the stream tells to be truncated, and by which transaction. */
+  readonly truncated: (oid: number, xid: number) => void
 }
 
 /** Messages of our own, which are no events: `pg_logical_emit_message` with these prefixes. */
@@ -117,7 +119,10 @@ export class Capture implements ChangeHandler {
     if (into === undefined) return
     const tables = relations.flatMap(relation => this.#tables.get(relation.oid) ?? [])
     if (tables.length === 0) return
-    if (into === this.#parts.batch) this.#parts.live.truncated(relations)
+    if (into === this.#parts.batch) {
+      this.#parts.live.truncated(relations)
+      for (const { oid } of relations) this.#parts.truncated(oid, this.#transaction!.xid)
+    }
     this.#parts.events.truncate(tables, this.#source(lsn), into)
   }
 

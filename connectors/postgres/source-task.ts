@@ -15,11 +15,11 @@ import { closeClient } from './connection.ts'
 import { EventBatch, Events } from './events/index.ts'
 import { InitialPhase } from './initial-phase.ts'
 import type { PostgresOptions } from './options.ts'
-import { positionToJson, streamPartition } from './position.ts'
+import { RewrittenTables } from './rewritten-tables.ts'
 import { openSession, type Session } from './session.ts'
 import { dropSlot, dropSlotSql } from './slot.ts'
 import { slotHealth, stoppedMessage } from './slot-health.ts'
-import { readProgress, snapshotTable } from './snapshot/index.ts'
+import { included, readProgress, snapshotTable } from './snapshot/index.ts'
 import { StreamPhase } from './stream-phase.ts'
 import type { TableInfo } from './table-info.ts'
 import { columnCodec } from './types/index.ts'
@@ -36,6 +36,7 @@ export class PostgresSourceTask implements SourceTask {
   readonly #events: Events
   readonly #batch = new EventBatch()
   readonly #binary: boolean
+  readonly #rewritten: RewrittenTables
   #background: Background | undefined
   #tables: readonly TableInfo[]
   /** Tables that came while the initial snapshot was read. */
@@ -44,8 +45,6 @@ export class PostgresSourceTask implements SourceTask {
   readonly #leftEarly = new Set<number>()
   /** Progress of tables that are captured no more, to be taken back with the next checkpoint. */
   #forgotten: SourceCheckpoint[]
-  /** Where the stream begins is to be written down. */
-  #begins: boolean
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
@@ -79,7 +78,6 @@ export class PostgresSourceTask implements SourceTask {
     this.#context = context
     this.#forgotten = session.stale.map(({ partition }) => ({ partition, position: null }))
     this.#tables = session.tables
-    this.#begins = session.plan.stream && !session.resumes
     this.#events = new Events({
       options,
       database: catalog.database,
@@ -97,6 +95,16 @@ export class PostgresSourceTask implements SourceTask {
     const shapes = session.tables.map(info =>
       this.#events.table(snapshotTable(info, session.generatedColumns).relation, info),
     )
+    const { plan } = session
+    this.#rewritten = new RewrittenTables({
+      server: options['topic.prefix'],
+      checkpoints: session.checkpoints,
+      fresh: [...plan.initial, ...plan.live, ...plan.skipped].map(({ oid }) => oid),
+      since: session.attachedSince,
+      streamed: () => this.#stream?.given,
+      again: oid => this.#again(oid),
+      log,
+    })
     this.#binary = session.position.binary && shapes.every(table => table.binary)
   }
 
@@ -108,6 +116,7 @@ export class PostgresSourceTask implements SourceTask {
     }
     this.#background = new Background(this.#session, this.#options, this.#context, {
       tables: () => this.#tables,
+      rewritten: this.#rewritten,
       added: (oids, streamed) => this.#added(oids, streamed),
       left: oids => this.#left(oids),
       lost: error => {
@@ -119,34 +128,31 @@ export class PostgresSourceTask implements SourceTask {
   async poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
     if (this.#released !== undefined) throw await this.#afterRelease()
     if (this.#lost !== undefined) throw this.#reaction(this.#lost)
+    // As it was before: with it everything that was asked for until then is to be durable.
+    const files = this.#rewritten.checkpoint()
     const polled = await this.#poll(signal).catch(error => {
       throw this.#reaction(error)
     })
-    const batch = this.#withForgotten(polled)
+    const batch = this.#withNotes(polled, files)
     if (typeof batch === 'string') return batch
     this.#given.push({ parts: batch.parts, checkpoint: batch.checkpoints.at(0) })
     if (this.#given.length > GIVEN_MAX) this.#given.shift()
     return batch
   }
 
-  /** In front, since a table of the same name may have come instead. */
-  #withForgotten(batch: SourceBatch | 'idle' | 'finished'): SourceBatch | 'idle' | 'finished' {
-    if (typeof batch === 'string' || batch.checkpoints.length === 0 || this.#forgotten.length === 0) return batch
-    const checkpoints = [...this.#forgotten, ...batch.checkpoints]
+  #withNotes(
+    batch: SourceBatch | 'idle' | 'finished',
+    files: SourceCheckpoint | undefined,
+  ): SourceBatch | 'idle' | 'finished' {
+    if (typeof batch === 'string' || batch.checkpoints.length === 0) return batch
+    if (files !== undefined) this.#rewritten.written(files)
+    // What is forgotten in front, since a table of the same name may have come instead.
+    const checkpoints = [...this.#forgotten, ...batch.checkpoints, ...(files === undefined ? [] : [files])]
     this.#forgotten = []
     return { ...batch, checkpoints }
   }
 
-  /**
-   * Where the stream begins is written down before anything else: from then on a kill or a cut resumes, and does not begin
-   * again, which would never end where connections do not live as long as a part of the snapshot takes.
-   */
   async #poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
-    if (this.#begins) {
-      this.#begins = false
-      const position = positionToJson(this.#session.position)
-      return { parts: [], checkpoints: [{ partition: streamPartition(this.#options['topic.prefix']), position }] }
-    }
     if (this.#initial?.finished === false) return this.#withoutLeft(await this.#initial.poll(signal))
     const { plan } = this.#session
     if (!plan.stream) return 'finished'
@@ -195,6 +201,7 @@ export class PostgresSourceTask implements SourceTask {
         binary: this.#binary,
         context: this.#context,
         left: oid => this.#left([oid]),
+        truncated: (oid, xid) => this.#rewritten.truncated(oid, xid),
       },
       () => this.#tables,
     )
@@ -298,6 +305,16 @@ export class PostgresSourceTask implements SourceTask {
     for (const oid of gone) this.#leftEarly.add(oid)
     const isHere = ({ oid }: TableInfo) => !gone.includes(oid)
     this.#late = { unread: this.#late.unread.filter(isHere), streamed: this.#late.streamed.filter(isHere) }
+  }
+
+  /** Has a table read again beside the stream; false where that is not done. */
+  #again(oid: number): boolean {
+    const tables = this.#tables.filter(table => table.oid === oid)
+    const isStandby = this.#session.catalog.server.standby
+    if (this.#stream === undefined || this.#options['snapshot.mode'] === 'no_data' || isStandby) return false
+    const wanted = tables.filter(included(this.#options['snapshot.include.collection.list']))
+    this.#stream.add(wanted, [])
+    return wanted.length > 0
   }
 
   async #added(oids: readonly number[], streamedOids: readonly number[]): Promise<void> {

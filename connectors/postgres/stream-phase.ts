@@ -39,6 +39,7 @@ export interface StreamParts {
   readonly context: TaskContext
   /** A change came of a table that has another name now, or had one then: it is not told. */
   readonly left: (oid: number) => void
+  readonly truncated: (oid: number, xid: number) => void
 }
 
 /** Follows the stream, and reads tables beside it where a snapshot is asked for. */
@@ -64,7 +65,7 @@ export class StreamPhase {
       readonly waiting: { abort: AbortController }
     },
   ) {
-    const { session, events, batch, discarded, binary, options, context } = parts
+    const { session, events, batch, discarded, binary, options, context, truncated } = parts
     this.#parts = parts
     this.#stream = open.stream
     this.#live = open.live
@@ -77,7 +78,7 @@ export class StreamPhase {
       if (table === undefined) parts.left(relation.oid)
       return table
     }
-    this.#capture = new Capture({ events, batch, discarded, tableOf, live: open.live, binary, position })
+    this.#capture = new Capture({ events, batch, discarded, tableOf, live: open.live, binary, position, truncated })
     this.#given = position
     this.#givenAt = context.clock.monotonic()
     this.#heartbeatAt = this.#givenAt
@@ -153,6 +154,11 @@ export class StreamPhase {
       parts,
       checkpoints: [{ partition: streamPartition(this.#server), position: positionToJson(position) }, ...tables],
     }
+  }
+
+  /** Everything committed below was given to be made durable. */
+  get given(): Lsn {
+    return this.#given.end
   }
 
   /** The slot is told no more than what is durable here. */

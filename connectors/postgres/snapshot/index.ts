@@ -19,7 +19,7 @@
 export { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'
 export type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 export { openLiveSnapshots } from './live-snapshots.ts'
-export { planSnapshots, type SnapshotPlan } from './plan.ts'
+export { included, planSnapshots, type SnapshotPlan } from './plan.ts'
 export { readProgress, staleProgress, type TableProgress } from './progress.ts'
 export {
   type NeededColumns,
