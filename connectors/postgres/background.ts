@@ -5,6 +5,7 @@ import { Heartbeat } from './heartbeat.ts'
 import type { PostgresOptions } from './options.ts'
 import { ensurePublication, publicationState } from './publication.ts'
 import type { RewrittenTables } from './rewritten-tables.ts'
+import { setReplicaIdentities } from './replica-identity-rules.ts'
 import { Periodic, ServiceConnection } from './service-connection.ts'
 import { type Session, tablesSince } from './session.ts'
 import { checkPublication } from './slot-check.ts'
@@ -59,6 +60,7 @@ export class Background {
           lost(error)
           return
         }
+        await setReplicaIdentities(client, options, session.filter, log)
         await ensurePublication(client, options, session.filter, log)
         const found = (await capturedTables(client, session.filter, { publication })).map(table => table.oid)
         const known = tables().map(table => table.oid)

@@ -87,6 +87,14 @@ export const CONNECTION_OPTIONS = defineOptions({
     group: GROUP,
     doc: 'Asks an idle connection for a sign of life after 10 s, so that one that is dead is noticed.',
   },
+  'database.initial.statements': {
+    type: 'string',
+    default: null,
+    importance: 'low',
+    group: GROUP,
+    doc: 'SQL statements with `;` between them (`;;` for one inside of a statement) that each connection begins with, but those of the replication protocol: `SET ROLE reader`, for instance. Settings that values are read by stay as they are.',
+    examples: ['SET ROLE reader'],
+  },
   'database.target.session.attrs': {
     type: 'enum',
     ignoreCase: true,

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { type Clock, errorMessage, type Files, KtsError, type Logger } from '../../runtime/api/index.ts'
 import { type ConnectionOptions, SESSION_ATTRS, SSL_MODES } from './connection-options.ts'
-import { connectionError, isRefusal, worthTheOtherWay } from './server-error.ts'
+import { connectionError, isRefusal, serverError, worthTheOtherWay } from './server-error.ts'
 import { describeAddress, parseAddresses, type ServerAddress } from './server-address.ts'
 import { type TlsSettings, tlsOptions } from './tls.ts'
 
@@ -48,6 +48,7 @@ export class Connections {
   readonly #tls: TlsSettings
   readonly #target: Target
   readonly #keepAlive: boolean
+  readonly #statements: readonly string[]
   readonly #timeoutMs: number
   readonly #world: ConnectionWorld
   #known: boolean
@@ -78,6 +79,7 @@ export class Connections {
       oneOf(SESSION_ATTRS, 'PGTARGETSESSIONATTRS', env.PGTARGETSESSIONATTRS) ??
       'primary'
     this.#keepAlive = options['database.tcpKeepAlive']
+    this.#statements = statementsOf(options['database.initial.statements'] ?? '')
     this.#timeoutMs = options['connection.timeout.ms']
     this.#world = world
     this.#known = world.known === true
@@ -159,6 +161,7 @@ export class Connections {
     try {
       await client.connect()
       await this.#expectTarget(client, address)
+      if (!replication) await this.#prepare(client)
       return client
     } catch (error) {
       cut(client)
@@ -200,6 +203,19 @@ export class Connections {
     )
   }
 
+  /** Statements of the user, which may set anything but what values and snapshots rely on. */
+  async #prepare(client: pg.Client): Promise<void> {
+    if (this.#statements.length === 0) return
+    try {
+      for (const statement of this.#statements) await client.query(statement)
+      const settings = SESSION.map(setting => setting.split('=') as [string, string])
+      const calls = settings.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, false)`)
+      await client.query(`SELECT ${calls.join(', ')}`, settings.flat())
+    } catch (error) {
+      throw serverError(error, 'database.initial.statements')
+    }
+  }
+
   async #expectTarget(client: pg.Client, address: ServerAddress): Promise<void> {
     if (this.#target === 'any') return
     const sql = "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only"
@@ -223,6 +239,12 @@ const WAYS: Readonly<Record<TlsSettings['mode'], readonly boolean[]>> = {
   require: [true],
   'verify-ca': [true],
   'verify-full': [true],
+}
+
+/** Separated by `;`; two of them stand for one. */
+function statementsOf(text: string): readonly string[] {
+  const parts = text.match(/(?:[^;]|;;)+/g) ?? []
+  return parts.map(part => part.replaceAll(';;', ';').trim()).filter(part => part !== '')
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

@@ -32,6 +32,11 @@ export const EVENT_OPTIONS = defineOptions({
     examples: [['none'], ['t', 'd']],
     validate: skippedOperationsProblem,
   },
+  'skip.messages.without.change': {
+    type: 'boolean',
+    default: false,
+    doc: 'Leaves out an update that changed none of the columns that are in the rows. Tables need REPLICA IDENTITY FULL: without it nobody knows what was there before.',
+  },
   'provide.transaction.metadata': {
     type: 'boolean',
     default: false,
@@ -105,6 +110,12 @@ export const EVENT_OPTIONS = defineOptions({
     default: '__debezium-heartbeat',
     importance: 'low',
     doc: 'Begins the name of the topic of heartbeats.',
+  },
+  'topic.heartbeat.name': {
+    type: 'string',
+    default: null,
+    importance: 'low',
+    doc: 'The whole name of the topic of heartbeats, which several connectors may share.',
   },
 })
 

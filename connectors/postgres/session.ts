@@ -6,10 +6,11 @@ import { formatLsn, type Lsn } from './lsn.ts'
 import type { PostgresOptions } from './options.ts'
 import { positionOf, type StreamPosition } from './position.ts'
 import { ensurePublication, publicationState } from './publication.ts'
+import { setReplicaIdentities } from './replica-identity-rules.ts'
 import { createSlot, dropSlot, makeFailover, type SlotState, type SlotWait, slotState, waitForSlot } from './slot.ts'
 import { checkPublication, checkSlot, checkUnread } from './slot-check.ts'
 import { planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
-import { TableFilter } from './table-filter.ts'
+import { checkTableCount, TableFilter } from './table-filter.ts'
 import type { TableInfo } from './table-info.ts'
 import { timelineHistory } from './timeline.ts'
 
@@ -79,9 +80,11 @@ async function begin(
   const catalog = await Catalog.open(client, options['publication.name'])
   const filter = new TableFilter(options)
   const position = await resumable(connections, client, catalog, options, checkpoints, context)
+  await setReplicaIdentities(client, options, filter, log)
   await ensurePublication(client, options, filter, log)
   const publication = (await publicationState(client, options['publication.name']))?.oid
   const tables = await catalog.tables(filter, { publication: options['publication.name'] })
+  checkTableCount(options, tables.length, log)
   const plan = planSnapshots({ options, server, checkpoints, tables, resumes: position !== undefined })
   const stale = plan.stream ? staleProgress(server, checkpoints, position === undefined ? [] : tables) : []
   const known = checkpoints.filter(checkpoint => !stale.includes(checkpoint))
@@ -109,8 +112,8 @@ async function begin(
   // Behind the making of the slot: what was made before it, and after the tables were listed, is not in the stream.
   const since = await nextTransaction(client)
   // No transaction is behind: the first to come may have its commit record at the very place.
-  // Text costs the server as much as binary, and us a quarter less: most of it goes into JSON as it is.
-  const begins = { commitLsn: 0, changes: undefined, lastCommit: 0, messageLsn: 0, commitTime: 0, binary: false }
+  const binary = options['slot.stream.params'] === 'binary=true'
+  const begins = { commitLsn: 0, changes: undefined, lastCommit: 0, messageLsn: 0, commitTime: 0, binary }
   const begun = { ...begins, end: first.lsn, systemId, timeline, since, lists, publication }
   return { ...common, plan, position: begun, attachedSince: since, ...first }
 }

@@ -1,4 +1,5 @@
 import { defineOptions, type OptionValues } from '../../runtime/api/index.ts'
+import { identityRulesProblem } from './replica-identity-rules.ts'
 
 const SLOT = 'slot'
 const TABLES = 'tables'
@@ -106,6 +107,39 @@ export const SLOT_OPTIONS = defineOptions({
     importance: 'low',
     group: SLOT,
     doc: 'Changes of a partition are those of the partitioned table, in its topic. Of a publication that is made or kept here.',
+  },
+  'replica.identity.autoset.values': {
+    type: 'list',
+    default: [],
+    group: SLOT,
+    doc: 'Gives captured tables a replica identity when the connector starts or meets them: `<regular expression for schema.table>:<DEFAULT, FULL, NOTHING or INDEX name>`. Our role needs to own them.',
+    examples: [['public.orders:FULL', 'audit[.].*:INDEX audit_key']],
+    validate: identityRulesProblem,
+  },
+  'slot.stream.params': {
+    type: 'enum',
+    values: ['binary=false', 'binary=true'],
+    default: 'binary=false',
+    importance: 'low',
+    group: SLOT,
+    doc: 'Parameters of the decoder at the server: `binary=true` has it send values in their binary form where all captured types have one. That is not faster: most of the text goes into JSON as it is. Of a connector that starts for the first time; it may fall back to text, and never goes back.',
+  },
+  'guardrail.collections.max': {
+    type: 'integer',
+    default: 0,
+    min: 0,
+    importance: 'low',
+    group: TABLES,
+    doc: 'Most tables that a start may find captured; 0 for any number.',
+  },
+  'guardrail.collections.limit.action': {
+    type: 'enum',
+    ignoreCase: true,
+    values: ['warn', 'fail'],
+    default: 'warn',
+    importance: 'low',
+    group: TABLES,
+    doc: 'What is done about more: the log warns, or the connector stops before it reads anything.',
   },
   'schema.include.list': {
     type: 'list',

@@ -81,5 +81,9 @@ export const SNAPSHOT_OPTIONS = defineOptions({
     importance: 'low',
     group: 'Signals',
     doc: 'Where signals are taken from: `source` is the table of `signal.data.collection`. Those of the command line and of REST are always taken.',
+    validate: channels =>
+      channels.every(channel => channel === 'source')
+        ? undefined
+        : '`source` alone or nothing; instead of kafka, file and jmx there are `kts-connect signal` and REST',
   },
 })

@@ -1,4 +1,5 @@
-import { KtsError, type OptionProblem } from '../../runtime/api/index.ts'
+import { KtsError, type Logger, type OptionProblem } from '../../runtime/api/index.ts'
+import type { SlotOptions } from './slot-options.ts'
 
 export interface TableLists {
   readonly 'schema.include.list': readonly string[]
@@ -41,6 +42,19 @@ export class TableFilter {
   place(schema: string, table: string): number {
     return this.#tables.place(`${schema}.${table}`)
   }
+}
+
+/** Throws CONFIG_INVALID, or warns, where more tables are captured than `guardrail.collections.max` allows. */
+export function checkTableCount(
+  options: Pick<SlotOptions, 'guardrail.collections.max' | 'guardrail.collections.limit.action'>,
+  count: number,
+  log: Logger,
+): void {
+  const max = options['guardrail.collections.max']
+  if (max === 0 || count <= max) return
+  const message = `guardrail.collections.max: expected at most ${max} captured tables, got ${count}; name fewer in table.include.list, or allow more`
+  if (options['guardrail.collections.limit.action'] === 'fail') throw new KtsError('CONFIG_INVALID', message)
+  log.warn({ tables: count }, message)
 }
 
 class NameFilter {

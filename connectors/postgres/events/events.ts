@@ -91,6 +91,7 @@ export class Events {
     this.#rules = {
       skipped: new Set(options['skipped.operations']),
       tombstones: options['tombstones.on.delete'],
+      skipsUnchanged: options['skip.messages.without.change'],
     }
     this.#messages = new NameFilter(options['message.prefix.include.list'], options['message.prefix.exclude.list'])
     this.#messageSource = new SourceBlock(names, '', '')

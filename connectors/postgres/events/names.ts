@@ -14,7 +14,9 @@ export class TopicNames {
     this.#prefix = options['topic.prefix']
     this.#delimiter = options['topic.delimiter']
     this.transaction = this.#join(this.#prefix, options['topic.transaction'])
-    this.heartbeat = this.#join(options['topic.heartbeat.prefix'], this.#prefix)
+    const heartbeat = options['topic.heartbeat.name'] ?? ''
+    this.heartbeat =
+      heartbeat === '' ? this.#join(options['topic.heartbeat.prefix'], this.#prefix) : this.#join(heartbeat)
     // Not with the delimiter, as Debezium.
     this.message = `${this.#prefix}.message`
   }

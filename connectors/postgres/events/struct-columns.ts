@@ -34,6 +34,8 @@ export class StructColumns {
   readonly #fields: readonly string[]
   readonly #members: readonly Member[]
   readonly #evolves: boolean
+  /** Of the columns, in the relation. */
+  readonly indexes: readonly number[]
   #codecSchemas: readonly Schema[] = []
   #schema: Schema
 
@@ -41,6 +43,7 @@ export class StructColumns {
     this.#name = name
     this.#optional = optional
     this.#fields = columns.map(column => column.field)
+    this.indexes = columns.map(column => column.index)
     this.#evolves = columns.some(({ codec }) => codec.evolves === true)
     this.#members = columns.map(({ index, field, codec, nullable }, i) => ({
       index,

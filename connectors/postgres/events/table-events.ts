@@ -10,6 +10,8 @@ export interface EventRules {
   /** Letters of operations: `c`, `u`, `d`, `t`. */
   readonly skipped: ReadonlySet<string>
   readonly tombstones: boolean
+  /** Updates that changed nothing of the row are left out. */
+  readonly skipsUnchanged: boolean
 }
 
 /** Makes the events of one table's changes, as the table is defined now. */
@@ -56,6 +58,7 @@ export class TableEvents {
     if (this.#skipsUpdates) return
     const earlier = old?.tuple
     if (earlier === undefined || !this.#keyChanged(earlier, row)) {
+      if (this.#rules.skipsUnchanged && old?.kind === 'full' && this.#isSameRow(old.tuple, row)) return
       this.#form.add('u', old, row, earlier, undefined, source, into)
       return
     }
@@ -73,6 +76,10 @@ export class TableEvents {
 
   truncate(source: ChangeSource, into: EventBatch): void {
     if (!this.#rules.skipped.has('t')) this.#form.add('t', undefined, undefined, undefined, undefined, source, into)
+  }
+
+  #isSameRow(old: Tuple, row: Tuple): boolean {
+    return this.#shape.row.indexes.every(i => isSame(old, row, i))
   }
 
   #keyChanged(old: Tuple, row: Tuple): boolean {

@@ -271,10 +271,7 @@ class Live implements LiveSnapshots {
         // A condition that a signal brought (it may fail on some row only) must not stop the stream for good.
         const isRequest = table.progress.adHoc && table.progress.filter !== undefined && reactionTo(error) !== 'retry'
         if (!isRequest || this.#closed) throw error
-        this.#parts.log.error(
-          { table: table.name },
-          `the snapshot that was asked for is given up: ${error.message}`,
-        )
+        this.#parts.log.error({ table: table.name }, `the snapshot that was asked for is given up: ${error.message}`)
         this.#tables.giveUp(table)
         this.#under = undefined
         await this.#reader.close()

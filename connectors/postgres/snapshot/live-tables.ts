@@ -218,12 +218,18 @@ export class LiveTables {
     for (const table of this.#tables) {
       if (!table.changedState) continue
       table.changedState = false
-      issued.push(progressCheckpoint(this.#parts.server, table.state()))
+      issued.push(progressCheckpoint(this.#parts.server, this.#stateOf(table)))
     }
     if (issued.length === 0) return issued
     this.#generation++
     for (const checkpoint of issued) this.#issued.set(checkpoint, this.#generation)
     return issued
+  }
+
+  /** Keys in their binary form mean nothing to a run that has gone over to text. */
+  #stateOf(table: LiveTable): TableProgress {
+    const state = table.state()
+    return this.#parts.binary && state.owed.length > 0 ? { ...state, owed: 'lost' } : state
   }
 
   /** Resolves once everything that is to be written down now is committed. */
