@@ -129,9 +129,9 @@ export class FaultyFiles implements Files {
     const { path } = handle
     return {
       path,
-      read: async (buffer, at, length, position) => {
+      read: async (buffer, at, length, position, fresh) => {
         const fault = await this.#enter('read', path)
-        return handle.read(buffer, at, Math.min(length, fault?.partialBytes ?? length), position)
+        return handle.read(buffer, at, Math.min(length, fault?.partialBytes ?? length), position, fresh)
       },
       write: async (buffers, position) => {
         await this.#enterWrite(handle, buffers, position)

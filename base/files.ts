@@ -38,8 +38,11 @@ export type OpenMode = 'read' | 'write' | 'exclusive'
 
 export interface FileHandle {
   readonly path: string
-  /** Reads at most `length` bytes at `position` into `buffer` at `at`; 0 at the end. May be short. */
-  read(buffer: Uint8Array, at: number, length: number, position: number): Promise<number>
+  /**
+   * Reads at most `length` bytes at `position` into `buffer` at `at`; 0 at the end. May be short. `fresh`: they were
+   * written a moment ago, so no disk has to be waited for.
+   */
+  read(buffer: Uint8Array, at: number, length: number, position: number, fresh?: boolean): Promise<number>
   /**
    * Writes all of `buffers` one after the other at `position`: short counts are continued inside. A rejection leaves an
    * unknown prefix written; the caller truncates or rewrites.

@@ -3,6 +3,8 @@ import type { FileCache, FileLease } from './file-cache.ts'
 
 /** At a time. */
 const AGAIN_BYTES = 1 << 20
+/** At the end of a file that is written: the system has it in memory still. */
+const FRESH_BYTES = 64 << 10
 
 /**
  * An append-only file. Its handle stays open from the first write to the sync that covers it: only that handle is sure to
@@ -65,7 +67,7 @@ export class Store {
     try {
       let done = 0
       while (done < length) {
-        const read = await lease.file.read(into, at + done, length - done, position + done)
+        const read = await lease.file.read(into, at + done, length - done, position + done, this.#isFresh(position))
         if (read === 0) break
         done += read
       }
@@ -104,6 +106,11 @@ export class Store {
   async close(): Promise<void> {
     await this.#release()
     await this.#cache.forget(this.path)
+  }
+
+  /** Written by this process, and among the last that were. */
+  #isFresh(position: number): boolean {
+    return this.#begun > 0 && position >= this.#size - FRESH_BYTES
   }
 
   /** Counted first: a sync that ends in between must not let the handle go. */
