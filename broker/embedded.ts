@@ -40,6 +40,7 @@ import { GroupReader, type ReaderHost } from './reader.ts'
 import { describeTopic, TopicStore } from './topic-store.ts'
 import type { TransactionLog } from './transaction-log.ts'
 import { Writers } from './transaction-writers.ts'
+import { Wake } from './wake.ts'
 
 /** Memory for what is read ahead, for all readers together. */
 const READ_AHEAD_BYTES = 16 << 20
@@ -167,8 +168,8 @@ class Embedded implements EmbeddedBroker {
   readonly #writers: Writers
   readonly #readerHost: ReaderHost
   readonly #readers = new Set<GroupReader>()
-  /** Ends the wait of each read under way. */
-  readonly #reads = new Set<() => void>()
+  /** Of each read under way. */
+  readonly #reads = new Set<Wake>()
   readonly #housekeeping: Housekeeping
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
@@ -261,22 +262,17 @@ class Embedded implements EmbeddedBroker {
   async read(topic: string, partition: number, offset: number, options: ReadOptions): Promise<ReadResult> {
     this.#checkOpen()
     const log = this.#topics.partition(topic, partition)
-    // Not AbortSignal.any: in Node 20 each one stays with a signal that lives as long as the broker.
-    const ending = new AbortController()
-    const end = () => ending.abort()
-    this.#reads.add(end)
-    options.signal?.addEventListener('abort', end, { once: true })
-    if (options.signal?.aborted === true) end()
+    const wake = new Wake()
+    this.#reads.add(wake)
     try {
-      const read = await readPartition(this.#parts.clock, log, { topic, partition }, offset, {
-        ...options,
-        signal: ending.signal,
+      const read = await readPartition(this.#parts.clock, log, { topic, partition }, offset, options, {
+        wake,
+        ends: () => this.#closing.signal.aborted,
       })
       this.#checkOpen()
       return { ...(await this.partition(topic, partition)), ...read }
     } finally {
-      this.#reads.delete(end)
-      options.signal?.removeEventListener('abort', end)
+      this.#reads.delete(wake)
     }
   }
 
@@ -319,7 +315,7 @@ class Embedded implements EmbeddedBroker {
   async #close(): Promise<void> {
     this.#closing.abort()
     for (const reader of this.#readers) reader.interrupt()
-    for (const end of this.#reads) end()
+    for (const wake of this.#reads) wake.signal()
     await this.#writers.close()
     await this.#housekeeping.stop()
     const { files, directory, log } = this.#parts

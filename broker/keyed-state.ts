@@ -251,7 +251,7 @@ export class KeyedState {
     let bytes = 0
     let count = 0
     for (const { records } of this.#waiting) {
-      bytes += records.reduce((sum, record) => sum + sizeOf(record), 0)
+      bytes += bytesOf(records)
       if (count > 0 && bytes > BATCH_BYTES_MAX) break
       count++
     }
@@ -317,14 +317,20 @@ function sizeOf({ key, value }: StateRecord): number {
   return key.length + (value?.length ?? 0)
 }
 
+function bytesOf(records: readonly StateRecord[]): number {
+  return records.reduce((sum, record) => sum + sizeOf(record), 0)
+}
+
 /** In batches of bounded size. */
 function pack(records: readonly StateRecord[]): PackedRecords[] {
   const out: PackedRecords[] = []
-  let writer = new PackedWriter()
-  for (const { key, value } of records) {
-    if (writer.count > 0 && writer.bytes + key.length + (value?.length ?? 0) > BATCH_BYTES_MAX) {
+  const bytes = Math.min(BATCH_BYTES_MAX, bytesOf(records))
+  let writer = new PackedWriter(bytes)
+  for (const record of records) {
+    const { key, value } = record
+    if (writer.count > 0 && writer.bytes + sizeOf(record) > BATCH_BYTES_MAX) {
       out.push(writer.build())
-      writer = new PackedWriter()
+      writer = new PackedWriter(bytes)
     }
     writer.add(key, value, undefined, -1)
   }

@@ -10,8 +10,8 @@ export interface PartitionLog {
    * Nothing at or behind the high watermark (last stable offset). Rejects with OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE.
    */
   read(offset: number, bytesMax: number, isolation: Isolation): Promise<PartitionRead>
-  /** Calls `listener` whenever the high watermark or the last stable offset moves; the answer ends it. */
-  onAdvance(listener: () => void): () => void
+  /** Calls `listener` whenever there may be more for a reader of this isolation; the answer ends it. */
+  onAdvance(listener: () => void, isolation: Isolation): () => void
 }
 
 export type Isolation = 'read_committed' | 'read_uncommitted'

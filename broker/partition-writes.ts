@@ -24,6 +24,8 @@ export class PartitionWrites {
   readonly #writer: LogWriter
   readonly #producers: Producers
   readonly #aborted: AbortedTransactions
+  /** Offsets of the markers that were written last, one behind the other: the first, and the end. */
+  #markers: readonly [number, number] = [0, 0]
 
   constructor(
     parts: { readonly topic: string; readonly partition: number; readonly clock: Clock },
@@ -113,9 +115,16 @@ export class PartitionWrites {
     // Appends that were under way when it was decided may have opened it only now.
     if (!this.decide(producer, outcome)) return
     const decision = this.#producers.decision(producer.id)!
+    const offset = this.#writer.nextOffset
     await this.#writer.appendMarker({ producer, outcome: decision, coordinatorEpoch }, aborted => {
       if (aborted !== undefined) this.#aborted.add(aborted)
     })
+    this.#markers = [this.#markers[1] === offset ? this.#markers[0] : offset, offset + 1]
+  }
+
+  /** Nothing but markers lies there, as far as is known. */
+  onlyMarkers(from: number, to: number): boolean {
+    return this.#markers[0] <= from && to <= this.#markers[1]
   }
 
   /** What becomes of a transactional batch below the last stable offset. */

@@ -40,7 +40,7 @@ export class Partition implements PartitionLog {
   readonly #producers: Producers
   readonly #aborted = new AbortedTransactions()
   readonly #failure: PartitionFailure
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<{ readonly advanced: () => void; readonly isolation: Isolation }>()
   /** High watermark and last stable offset that listeners know of. */
   #told: readonly [number, number]
   #startOffset: number
@@ -233,9 +233,8 @@ export class Partition implements PartitionLog {
     return this.#reader.offsetForTime(timestamp)
   }
 
-  onAdvance(listener: () => void): () => void {
-    // Two callers may hand in the same function.
-    const entry = () => listener()
+  onAdvance(advanced: () => void, isolation: Isolation): () => void {
+    const entry = { advanced, isolation }
     this.#listeners.add(entry)
     return () => void this.#listeners.delete(entry)
   }
@@ -320,7 +319,7 @@ export class Partition implements PartitionLog {
       this.#closeReason = reason
       this.#closing = this.#inTurn(() => this.#close())
       // Who waits for more is to hear that there will be none.
-      for (const listener of this.#listeners) listener()
+      for (const { advanced } of this.#listeners) advanced()
     }
     return this.#closing
   }
@@ -367,9 +366,13 @@ export class Partition implements PartitionLog {
 
   #tellAdvance(): void {
     const { highWatermark, lastStableOffset } = this
-    if (highWatermark === this.#told[0] && lastStableOffset === this.#told[1]) return
-    this.#told = [highWatermark, lastStableOffset]
-    for (const listener of this.#listeners) listener()
+    const [toldWatermark, toldStable] = this.#told
+    // What lies behind the markers is held back by an open transaction, whose end will be told.
+    const isOnlyMarkers = lastStableOffset < highWatermark && this.#writes.onlyMarkers(toldStable, lastStableOffset)
+    const isForAll = lastStableOffset !== toldStable && !isOnlyMarkers
+    if (highWatermark === toldWatermark && !isForAll) return
+    this.#told = [highWatermark, isForAll ? lastStableOffset : toldStable]
+    for (const { advanced, isolation } of this.#listeners) if (isForAll || isolation === 'read_uncommitted') advanced()
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

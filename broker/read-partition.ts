@@ -12,11 +12,12 @@ export async function readPartition(
   id: PartitionId,
   offset: number,
   options: ReadOptions,
+  /** Once `ends` is so, nothing more is waited for; `wake` is signalled then. */
+  { wake, ends }: { readonly wake: Wake; readonly ends: () => boolean } = { wake: new Wake(), ends: () => false },
 ): Promise<{ readonly batches: readonly LogRecords[]; readonly release: Release }> {
   if (!Number.isSafeInteger(offset)) throw new KtsError('OFFSET_OUT_OF_RANGE', `${offset} is not an offset`)
   const deadline = clock.monotonic() + options.waitMs
-  const wake = new Wake()
-  const stop = log.onAdvance(wake.signal)
+  const stop = log.onAdvance(wake.signal, options.isolation)
   try {
     let from = offset
     for (;;) {
@@ -33,7 +34,7 @@ export async function readPartition(
         continue
       }
       const rest = deadline - clock.monotonic()
-      if (rest <= 0 || options.signal?.aborted === true) return { batches: [], release: nothing }
+      if (rest <= 0 || options.signal?.aborted === true || ends()) return { batches: [], release: nothing }
       await wake.wait(clock, rest, options.signal)
     }
   } finally {

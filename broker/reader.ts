@@ -136,7 +136,7 @@ export class GroupReader implements Reader {
       log,
       offset: committed?.offset ?? initial,
       paused: false,
-      stop: log.onAdvance(() => this.#markReady(position)),
+      stop: log.onAdvance(() => this.#markReady(position), this.#subscription.isolation),
     }
     this.#positions.set(partitionKey(topic, partition), position)
     this.#markReady(position)

@@ -19,7 +19,7 @@ function textOf(records: ReturnType<typeof plainRecords>): (string | null)[] {
 test('nothing is readable before it is synced, and listeners hear of it then', async () => {
   const partition = await openPartition(DIRECTORY, { files: new MemoryFiles(new SeededRandom(1)) })
   let heard = 0
-  const stop = partition.onAdvance(() => heard++)
+  const stop = partition.onAdvance(() => heard++, 'read_uncommitted')
   expect(await partition.append([lines('a', 'b'), lines('c')])).toEqual({ baseOffset: 0, lastOffset: 2 })
   expect(partition.highWatermark).toBe(0)
   expect(await partition.read(0, 1000, 'read_committed')).toEqual({ batches: [], nextOffset: 0 })

@@ -213,7 +213,7 @@ describe('transactions', () => {
   test('hold back what lies behind them until their end is decided, which is before the marker is durable', async () => {
     const partition = await openPartition(DIRECTORY, { files: memory() })
     let heard = 0
-    partition.onAdvance(() => heard++)
+    partition.onAdvance(() => heard++, 'read_uncommitted')
     await partition.append(lines('a'), { producer })
     await partition.append(lines('plain'))
     await partition.sync()
