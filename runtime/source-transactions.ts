@@ -6,6 +6,7 @@ import {
   type SourceCheckpoint,
   type SourceTask,
   sleep,
+  stringifyJson,
 } from './api/index.ts'
 import { type Append, appendFitting } from './append-fitting.ts'
 import { type BadRecords, type Drained, originalAt } from './bad-records.ts'
@@ -269,7 +270,7 @@ export class SourceTransactions {
   #checkpoint(transaction: Transaction, checkpoints: readonly SourceCheckpoint[]): void {
     const { connector } = this.#parts
     transaction.checkpoint(
-      checkpoints.map(({ partition, position }): Checkpoint => ({ connector, partition, value: position })),
+      newest(checkpoints).map(({ partition, position }): Checkpoint => ({ connector, partition, value: position })),
     )
   }
 
@@ -286,6 +287,14 @@ export class SourceTransactions {
     }
     this.#wakeRoom?.()
   }
+}
+
+/** Of each source partition: a transaction that many polls went into has as many of the same. */
+function newest(checkpoints: readonly SourceCheckpoint[]): readonly SourceCheckpoint[] {
+  if (checkpoints.length < 2) return checkpoints
+  const byPartition = new Map<string, SourceCheckpoint>()
+  for (const checkpoint of checkpoints) byPartition.set(stringifyJson(checkpoint.partition), checkpoint)
+  return [...byPartition.values()]
 }
 
 function count(open: OpenTransaction, bad: { readonly deadLettered: number; readonly skipped: number }): void {
