@@ -34,8 +34,8 @@ const OTHER_MESSAGE_MAX = 1 << 20
 /**
  * A server writes every message by itself, and to wake a reader for each costs both sides more than the message. So where
  * much comes (above this rate over a window), the socket rests for a while between two looks; otherwise what comes is
- * given at once. It also does not rest where a look brought a good lump: then the server writes while we work, and a unix
- * socket, which holds some 300 messages, would be full before the rest is over.
+ * given at once. It also does not rest where a look brought a good lump, since then the server writes while we work; nor
+ * on a unix socket, which holds some 300 messages and would be full before the rest is over.
  */
 const BUSY_BYTES_PER_MS = 4096
 const WINDOW_MS = 10
@@ -57,6 +57,7 @@ export class CopyStream {
   readonly #socket: Socket
   readonly #clock: Clock
   readonly #both: boolean
+  readonly #naps: boolean
   /** What listened before us: the parser of `pg`. */
   readonly #parsers: readonly ((chunk: Buffer) => void)[]
   readonly #onData = (chunk: Buffer) => this.#take(chunk)
@@ -72,6 +73,8 @@ export class CopyStream {
   #starts = new Int32Array(4096)
   #ends = new Int32Array(4096)
   #wake: (() => void) | undefined
+  #signal: AbortSignal | undefined
+  readonly #onAbort = () => this.#wake?.()
   #windowStart = 0
   #windowBytes = 0
   #busy = false
@@ -83,6 +86,7 @@ export class CopyStream {
     this.#socket = client.connection.stream as Socket
     this.#clock = options.clock
     this.#both = options.both
+    this.#naps = this.#socket.remoteAddress !== undefined
     this.#parsers = this.#socket.listeners('data') as ((chunk: Buffer) => void)[]
     this.#highWaterMark = readableState(this.#socket).highWaterMark
   }
@@ -134,7 +138,7 @@ export class CopyStream {
     let lump = this.#scan()
     if (lump.count > 0) return lump
     const until = this.#clock.monotonic() + waitMs
-    if (this.#busy && this.#lastCame < GOOD_LUMP_BYTES && !this.#over) {
+    if (this.#busy && this.#naps && this.#lastCame < GOOD_LUMP_BYTES && !this.#over) {
       const rest = this.#lastDrain + NAP_MS - this.#clock.monotonic()
       if (rest > 0) await sleep(this.#clock, Math.min(rest, waitMs), signal)
     }
@@ -233,15 +237,14 @@ export class CopyStream {
   /** Reads until something has come; false: nothing did within `waitMs`. */
   async #drain(waitMs: number, signal: AbortSignal | undefined): Promise<boolean> {
     const before = this.#to
+    this.#listenTo(signal)
     await new Promise<void>(resolve => {
       const done = () => {
         this.#wake = undefined
         timer.cancel()
-        signal?.removeEventListener('abort', done)
         resolve()
       }
       const timer = this.#clock.timer(waitMs, done)
-      signal?.addEventListener('abort', done, { once: true })
       this.#wake = done
       this.#socket.resume()
     })
@@ -249,6 +252,14 @@ export class CopyStream {
     this.#judge()
     this.#lastCame = this.#to - before
     return this.#lastCame > 0
+  }
+
+  /** Once for a signal that comes again and again: at a row per look, listeners are a good part of the work. */
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal = signal
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
   #judge(): void {
