@@ -16,13 +16,19 @@ export interface Leaf {
   readonly rows: number
 }
 
-const LEAVES = `SELECT c.oid::int8::text AS oid, format('%I.%I', n.nspname, c.relname) AS name,
+/** pg_partition_tree would lock every partition until the end of the transaction, and an initial snapshot's is long. */
+const LEAVES = `
+WITH RECURSIVE tree AS (
+  SELECT $1::oid AS oid
+  UNION ALL
+  SELECT i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.oid AND p.relkind = 'p' JOIN pg_inherits i ON i.inhparent = t.oid)
+SELECT c.oid::int8::text AS oid, format('%I.%I', n.nspname, c.relname) AS name,
   coalesce(pg_relation_filenode(c.oid), 0)::int8::text AS filenode,
   (pg_relation_size(c.oid) / current_setting('block_size')::int8)::text AS blocks,
   pg_table_size(c.oid)::text AS bytes, greatest(CASE WHEN c.relpages = 0 THEN c.reltuples ELSE
     c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int8) END, 0)::float8::text AS rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf))
+WHERE c.relkind = 'r' AND c.oid IN (SELECT oid FROM tree)
 ORDER BY c.oid`
 
 /** In the order of their oids; none for a table that is gone. */

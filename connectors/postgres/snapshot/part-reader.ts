@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import type { Clock } from '../../../runtime/api/index.ts'
+import type { Clock, Timer } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
@@ -27,11 +27,14 @@ export interface PartReaderOptions {
 /** What a part may wait with in memory until its turn comes. */
 const AHEAD_BYTES = 16 << 20
 const WAIT_MS = 1000
+/** So long nobody asks for more: the rest of the part is read into memory, up to a bound, since DDL waits for its lock. */
+const STALLED_MS = 5_000
+const REST_BYTES = 32 << 20
 const UNDEFINED_COLUMN = '42703'
 
 /**
  * One connection, which reads part after part of an exported snapshot. A part whose turn has not come is read ahead into
- * memory, up to a bound; then the server waits.
+ * memory, up to a bound; then the server waits. So is one whose rows nobody takes for a while, as when the log's disk is full.
  */
 export class PartReader {
   readonly #client: pg.Client
@@ -39,6 +42,9 @@ export class PartReader {
   #copy: CopyStream | undefined
   #ahead: Lump[] = []
   #aheadBytes = 0
+  #aheadMax = AHEAD_BYTES
+  #given: Mutable<Lump> | undefined
+  #stalled: Timer | undefined
   #pump: Promise<void> | undefined
   #begun: Promise<void> = Promise.resolve()
   #isTurn = false
@@ -57,6 +63,7 @@ export class PartReader {
     this.part = part
     this.#ahead = []
     this.#aheadBytes = 0
+    this.#aheadMax = AHEAD_BYTES
     this.#isTurn = false
     this.#ended = false
     this.rewritten = false
@@ -94,20 +101,39 @@ export class PartReader {
   }
 
   async #readAhead(): Promise<void> {
-    while (!this.#isTurn && !this.#ended && this.#aheadBytes < AHEAD_BYTES) {
+    while (!this.#isTurn && !this.#ended && this.#aheadBytes < this.#aheadMax) {
       const lump = await this.#pull()
       if (lump === undefined || lump.count === 0) continue
-      const start = lump.starts[0]!
-      const bytes = Buffer.from(lump.bytes.subarray(start, lump.ends[lump.count - 1]))
-      const starts = lump.starts.slice(0, lump.count).map(at => at - start)
-      const ends = lump.ends.slice(0, lump.count).map(at => at - start)
-      this.#ahead.push({ bytes, count: lump.count, starts, ends })
-      this.#aheadBytes += bytes.length
+      const copy = copyOf(lump)
+      this.#ahead.push(copy)
+      this.#aheadBytes += copy.bytes.length
     }
   }
 
   /** The next rows of the part, whose turn it is now; undefined at its end. Valid until the next call. */
   async next(): Promise<Lump | undefined> {
+    this.#stalled?.cancel()
+    const lump = await this.#next()
+    if (lump === undefined || this.#ended) return lump
+    this.#given = { ...lump }
+    this.#stalled = this.#options.clock.timer(STALLED_MS, () => this.#readRest())
+    return this.#given
+  }
+
+  #readRest(): void {
+    // What was given lies where the next rows will.
+    Object.assign(this.#given!, copyOf(this.#given!))
+    this.#isTurn = false
+    this.#aheadBytes = 0
+    this.#aheadMax = REST_BYTES
+    this.#pump = Promise.resolve(this.#pump)
+      .then(() => this.#readAhead())
+      .catch(error => {
+        this.#error = error
+      })
+  }
+
+  async #next(): Promise<Lump | undefined> {
     this.#isTurn = true
     const read = this.#ahead.shift()
     if (read !== undefined) return read
@@ -138,10 +164,23 @@ export class PartReader {
 
   /** Cuts the connection. */
   async close(): Promise<void> {
+    this.#stalled?.cancel()
     this.#isTurn = true
     await this.#begun.catch(() => undefined)
     await this.#copy?.close().catch(() => undefined)
     await this.#pump
     await closeClient(this.#client, this.#options.clock)
+  }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+function copyOf({ bytes, count, starts, ends }: Lump): Lump {
+  const start = starts[0]!
+  return {
+    bytes: Buffer.from(bytes.subarray(start, ends[count - 1])),
+    count,
+    starts: starts.slice(0, count).map(at => at - start),
+    ends: ends.slice(0, count).map(at => at - start),
   }
 }
