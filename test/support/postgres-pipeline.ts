@@ -7,6 +7,7 @@ import { committedRecords, type PlainRecord, readPlainLog } from '../integrity/l
 import { lsnOf } from './postgres-lsn.ts'
 import type { PostgresServer } from './postgres.ts'
 
+/** Without anything new from the connector: a busy machine may take long for many small steps. */
 const CAUGHT_UP_MS = 60_000
 const LOOK_MS = 20
 
@@ -60,7 +61,8 @@ export class PostgresPipeline {
 
   async #confirmed(target: number): Promise<void> {
     const { server, slot } = this.#options
-    const deadline = Date.now() + CAUGHT_UP_MS
+    let deadline = Date.now() + CAUGHT_UP_MS
+    let told = ''
     const sql = `SELECT confirmed_flush_lsn AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`
     for (;;) {
       const confirmed = (await server.query(sql)).rows[0]?.lsn
@@ -68,6 +70,9 @@ export class PostgresPipeline {
       const status = await this.#pipeline!.status()
       const [task] = status.connectors[0]?.tasks ?? []
       if (status.connectors[0]?.state === 'FAILED') throw new Error(`the connector failed: ${task?.trace}`)
+      const counts = JSON.stringify([confirmed, status.connectors[0]?.counters])
+      if (counts !== told) deadline = Date.now() + CAUGHT_UP_MS
+      told = counts
       if (Date.now() > deadline)
         throw new Error(`${slot} stands at ${confirmed}, and not at ${target}: ${JSON.stringify(status.connectors[0])}`)
       await new Promise(resolve => setTimeout(resolve, LOOK_MS))
