@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { ManualClock } from '../../base/index.ts'
 import { LiveStatus } from '../../cli/live-status.ts'
 import { terminalLogger } from '../../cli/log.ts'
+import { columnsOf } from '../../cli/output.ts'
 import { inLogLines, withTable } from '../../cli/progress.ts'
 import { statusNotes } from '../../cli/status-text.ts'
 import { connectorStatus, workerStatus } from '../web/support.ts'
@@ -139,4 +140,8 @@ it('facts that are bytes are shown in units, other numbers with their thousands,
     'shop rows: 601,004',
     'shop slot: kts_shop',
   ])
+})
+
+it('a terminal that was told no size has 80 columns', () => {
+  expect([0, 132].map(columns => columnsOf({ columns }))).toEqual([80, 132])
 })
