@@ -51,9 +51,10 @@ export async function checkServer(
       ...(await slotProblems(client, options, server, facts)),
       ...dropProblems(options),
       ...(await orphanProblems(client, options['slot.name'])),
+      // A table's identity is to be mended before the publication is made, or its updates fail meanwhile.
+      ...(await tableProblems(client, options, filter, facts.role)),
       ...(await publicationProblems(client, options, filter, facts)),
       ...alterProblems(options, server.version),
-      ...(await tableProblems(client, options, filter, facts.role)),
     ]
   } finally {
     await closeClient(client, clock)
