@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { type Random, randomInt, SeededRandom } from '../../../base/index.ts'
 import { loadPipeline, type PostgresLoad, preparePostgres } from '../postgres-suite.ts'
-import type { Findings } from '../suite.ts'
 import type { WorkerProcess } from '../worker-process.ts'
 import { BYTES_MAX, CuttingProxy } from './cutting-proxy.ts'
-import { eventually, type PartSize, type PostgresPart, pause, withWorker } from './part.ts'
+import { eventually, isWhole, type PartSize, type PostgresPart, pause, withWorker } from './part.ts'
 
 /** Of reliability.md: it resumes by itself within 30 s once the server is back. Twice that for a machine that has others to do. */
 const RESUMES_MS = 60_000
@@ -172,10 +171,6 @@ async function caughtUp(
   if (!isWhole(findings)) broken.push(JSON.stringify(findings))
   if (findings.records < written) broken.push(`${findings.records} changes of ${written} written rows`)
   return broken.length === 0 ? [] : [...broken, worker.lastWords()]
-}
-
-function isWhole({ lost, altered, reordered, duplicates, half }: Findings): boolean {
-  return lost + altered + reordered + duplicates + (half ?? 0) === 0
 }
 
 function seconds(since: number): string {

@@ -4,9 +4,9 @@ import { SeededRandom } from '../../../base/index.ts'
 import { POSTGRES_VERSIONS, type PostgresVersion } from '../../support/postgres-binaries.ts'
 import { type PostgresLoad, preparePostgres, SLOT } from '../postgres-suite.ts'
 import { WorkerProcess } from '../worker-process.ts'
-import { eventually, type PostgresPart, pause } from './part.ts'
+import { eventually, isWhole, type PostgresPart, pause } from './part.ts'
 
-const CAUGHT_UP_MS = 60_000
+const CAUGHT_UP_MS = 120_000
 const SAID_MS = 60_000
 /** How long a reader stands still while WAL is removed under it. */
 const STILL_MS = 2000
@@ -154,7 +154,7 @@ async function problemOf(load: PostgresLoad, directory: string, loss: Loss): Pro
   try {
     for (let i = 0; i < 20; i++) await load.step()
     await load.finish()
-    if (!(await eventually(async () => (await load.check()).lost === 0, CAUGHT_UP_MS)))
+    if (!(await eventually(async () => isWhole(await load.check()), CAUGHT_UP_MS)))
       return `it never caught up before: ${worker.lastWords()}`
     if (!loss.underIt) {
       worker.signal('SIGTERM')

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Findings } from '../suite.ts'
 import { WorkerProcess } from '../worker-process.ts'
 
 /** How much of the suite runs. */
@@ -58,6 +59,11 @@ export async function withWorker<T>(
     await worker.ended
     clearTimeout(killing)
   }
+}
+
+/** Everything has come, once and in order. */
+export function isWhole({ lost, altered, reordered, duplicates, half }: Findings): boolean {
+  return lost + altered + reordered + duplicates + (half ?? 0) === 0
 }
 
 /** Asks again and again until the answer is true; false when it never was. */
