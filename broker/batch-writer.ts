@@ -55,6 +55,10 @@ export class BatchWriter {
     const source = records.bytes
     let into = this.#bytes
     let at = this.#at
+    // Headers are often one block for all: then those of the record before are copied.
+    let lastHeaders = -1
+    let lastHeadersAt = 0
+    let lastHeadersSize = 0
     let i = from
     for (; i < records.count; i++) {
       const keyStart = keyStarts === undefined ? -1 : keyStarts[i]!
@@ -91,7 +95,15 @@ export class BatchWriter {
         at = put(into, at, source, valueStart, valueSize)
       }
       if (headerStart < 0) into[at++] = 0
-      else at = put(into, at, source, headerStart, headerSize)
+      else {
+        if (headerStart === lastHeaders && headerSize === lastHeadersSize) {
+          into.copyWithin(at, lastHeadersAt, lastHeadersAt + headerSize)
+        } else put(into, at, source, headerStart, headerSize)
+        lastHeaders = headerStart
+        lastHeadersSize = headerSize
+        lastHeadersAt = at
+        at += headerSize
+      }
       if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp
       this.#count++
     }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type pg from 'pg'
-import { type Clock, KtsError, sleep } from '../../runtime/api/index.ts'
+import { BufferPool, type Clock, KtsError, sleep } from '../../runtime/api/index.ts'
 import { serverError } from './server-error.ts'
 
 /** Payloads of CopyData messages: `bytes` from `starts[i]` to `ends[i]`. Valid until the next call. */
@@ -22,6 +22,8 @@ const NOTHING = Buffer.alloc(0)
 const COPY_DONE_MESSAGE = Buffer.from([COPY_DONE, 0, 0, 0, 4])
 
 const BUFFER_BYTES = 1 << 20
+/** Of streams that are over, for the next ones: a snapshot has one for each megabyte of a table. */
+const buffers = new BufferPool(BUFFER_BYTES, 4)
 /** The socket waits once so much has come. */
 const LUMP_BYTES = 2 << 20
 /** A buffer that one large message made larger is let go. */
@@ -67,7 +69,7 @@ export class CopyStream {
   /** Set once the statement has ended, well or not. */
   #outcome: { readonly error: KtsError | undefined } | undefined
   #ended: Promise<void> = Promise.resolve()
-  #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  #buffer: Buffer = buffers.take()
   #from = 0
   #to = 0
   #starts = new Int32Array(4096)
@@ -146,6 +148,7 @@ export class CopyStream {
       if (this.#over) {
         await this.#ended
         if (this.#outcome?.error !== undefined) throw this.#outcome.error
+        this.#release()
         return undefined
       }
       if (this.#outcome !== undefined) throw this.#outcome.error ?? unexpectedEnd()
@@ -187,6 +190,15 @@ export class CopyStream {
     if (this.#outcome !== undefined) await Promise.race([polite, sleep(this.#clock, CLOSE_MS)])
     this.#socket.destroy()
     await this.#ended
+    this.#release()
+  }
+
+  /** Nobody reads the last lump any more. */
+  #release(): void {
+    buffers.give(this.#buffer)
+    this.#buffer = NOTHING
+    this.#from = 0
+    this.#to = 0
   }
 
   async #discardUntilEnd(): Promise<void> {

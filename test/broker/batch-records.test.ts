@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type CodecName, loadCodec, PackedWriter } from '../../base/index.ts'
+import { type CodecName, encodeHeaders, loadCodec, PackedRecords, PackedWriter } from '../../base/index.ts'
 import { batchRecords, unpackedBytesMax } from '../../broker/batch-records.ts'
 import { BatchWriter } from '../../broker/batch-writer.ts'
 
@@ -20,6 +20,33 @@ describe.each(CODECS)('a batch in %s', name => {
     expect(records.offset(499)).toBe(506)
     expect(records.timestamp(3)).toBe(1003)
   })
+})
+
+test('records that share a block of headers have it each, over the end of a batch too', async () => {
+  const blocks = ['shared by many', 'x'].map(text => encodeHeaders([{ key: 'h', value: Buffer.from(text) }]))
+  const [shared, other] = blocks as [Buffer, Buffer]
+  const bytes = Buffer.concat([Buffer.from('value'), shared, other])
+  const otherAt = 5 + shared.length
+  const at = [5, 5, otherAt, -1, 5, 5, otherAt, otherAt]
+  const records = new PackedRecords({
+    count: at.length,
+    bytes,
+    valueStarts: new Int32Array(at.length),
+    valueEnds: new Int32Array(at.length).fill(5),
+    headerStarts: Int32Array.from(at),
+    headerEnds: Int32Array.from(at, start => (start === 5 ? otherAt : start === otherAt ? bytes.length : -1)),
+    timestamps: -1,
+  })
+  const writer = new BatchWriter(Buffer.alloc(200))
+  const found: (string | undefined)[] = []
+  for (let from = 0; from < at.length; ) {
+    writer.start(200, 0)
+    from = writer.add(records, from)
+    const { buffers } = await writer.finish(0, 0, await loadCodec('none'))
+    const read = await batchRecords(Buffer.concat(buffers), 0)
+    for (let i = 0; i < read.count; i++) found.push(read.headerBlock(i)?.toString())
+  }
+  expect(found).toEqual(at.map(start => (start < 0 ? undefined : (start === 5 ? shared : other).toString())))
 })
 
 test('what a batch may unpack to grows with its bytes, between bounds', () => {

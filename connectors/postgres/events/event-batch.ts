@@ -1,4 +1,10 @@
-import { BufferPool, type ConnectRecord, PackedRecords, type SourcePart } from '../../../runtime/api/index.ts'
+import {
+  BufferPool,
+  type Clock,
+  type ConnectRecord,
+  PackedRecords,
+  type SourcePart,
+} from '../../../runtime/api/index.ts'
 import { JsonBytes } from '../json-bytes.ts'
 
 // A batch is about a megabyte; room for the change that goes past it. Several small ones share a buffer.
@@ -26,6 +32,7 @@ export class EventBatch {
   #headersAt = -1
   #recordBytes = 0
   #count = 0
+  #now: number | undefined
 
   /** What the events take in the log, about, before compression. */
   get bytes(): number {
@@ -39,6 +46,12 @@ export class EventBatch {
   /** Enough for one poll. */
   get full(): boolean {
     return this.bytes >= FULL_BYTES || this.#count >= FULL_RECORDS
+  }
+
+  /** When the events of the batch are made, in milliseconds since 1970: of all of them when the first one is. */
+  now(clock: Clock): number {
+    this.#now ??= clock.now()
+    return this.#now
   }
 
   /** Where packed keys and values are written to. */
@@ -86,6 +99,7 @@ export class EventBatch {
     this.#from = this.#json.length
     this.#recordBytes = 0
     this.#count = 0
+    this.#now = undefined
     if (this.#json.bytes.length !== BUFFER_BYTES || this.#from > BUFFER_BYTES - FULL_BYTES) this.#nextBuffer()
     return parts
   }

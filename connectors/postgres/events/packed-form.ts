@@ -14,13 +14,16 @@ const BEFORE = new Piece('{"before":')
 const NO_BEFORE = new Piece('{"before":null,"after":')
 const AFTER = new Piece(',"after":')
 const NULL = new Piece('null')
+const TRANSACTION = ',"transaction":'
 
 /** Events of a table as JSON text, written without an object per row. */
 export class PackedForm implements EventForm {
   readonly #context: EventContext
   readonly #shape: TableShape
+  /** What follows the row: `source`, no transaction, `op` and the time of processing. */
+  readonly #tails: Readonly<Record<Operation, SourceBlock>>
+  /** The same in two, around the place in a transaction. */
   readonly #source: SourceBlock
-  /** `op` and the time of processing, which end an event. */
   readonly #ends: Readonly<Record<Operation, NumberTemplate>>
   #into: EventBatch | undefined
   #lane: PackedLane | undefined
@@ -28,8 +31,11 @@ export class PackedForm implements EventForm {
   constructor(context: EventContext, shape: TableShape) {
     this.#context = context
     this.#shape = shape
-    this.#source = new SourceBlock(context.names, shape.schema, shape.table, ',"source":', ',"transaction":')
-    this.#ends = { c: endOf('c'), r: endOf('r'), u: endOf('u'), d: endOf('d'), t: endOf('t') }
+    const source = (...behind: string[]) =>
+      new SourceBlock(context.names, shape.schema, shape.table, ',"source":', behind)
+    this.#source = source(TRANSACTION)
+    this.#ends = ofEach(operation => new NumberTemplate(endOf(operation, '')))
+    this.#tails = ofEach(operation => source(...endOf(operation, `${TRANSACTION}null`)))
   }
 
   add(
@@ -65,10 +71,13 @@ export class PackedForm implements EventForm {
     }
     if (after === undefined) json.piece(NULL)
     else row.write(after, false, earlier, json)
-    json.raw(this.#source.json(source))
-    if (place === null) json.piece(NULL)
-    else json.ascii(`{"id":"${place[0]}","total_order":${place[1]},"data_collection_order":${place[2]}}`)
-    json.raw(this.#end(operation))
+    const now = into.now(this.#context.clock)
+    if (place === null) json.raw(this.#tails[operation].json(source, now))
+    else {
+      json.raw(this.#source.json(source, now))
+      json.ascii(`{"id":"${place[0]}","total_order":${place[1]},"data_collection_order":${place[2]}}`)
+      json.raw(this.#end(operation, now))
+    }
     const lane = this.#laneOf(into)
     lane.add(hasKey ? keyStart : -1, valueStart, valueStart, json.length, headersAt, headersAt + headers.length)
   }
@@ -77,8 +86,7 @@ export class PackedForm implements EventForm {
     this.#laneOf(into).addTombstone()
   }
 
-  #end(operation: Operation): Buffer {
-    const now = this.#context.clock.now()
+  #end(operation: Operation, now: number): Buffer {
     const end = this.#ends[operation]
     end.set(0, now)
     end.set(1, now)
@@ -102,6 +110,11 @@ export class PackedForm implements EventForm {
   }
 }
 
-function endOf(operation: Operation): NumberTemplate {
-  return new NumberTemplate([`,"op":"${operation}","ts_ms":`, ',"ts_us":', '000,"ts_ns":', '000000}'])
+function ofEach<T>(make: (operation: Operation) => T): Readonly<Record<Operation, T>> {
+  return { c: make('c'), r: make('r'), u: make('u'), d: make('d'), t: make('t') }
+}
+
+/** The text around the three numbers that say when the event was made. */
+function endOf(operation: Operation, before: string): string[] {
+  return [`${before},"op":"${operation}","ts_ms":`, ',"ts_us":', '000,"ts_ns":', '000000}']
 }

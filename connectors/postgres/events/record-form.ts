@@ -47,7 +47,7 @@ export class RecordForm implements EventForm {
     const keySchema = keyValue === null ? undefined : key?.schema
     const old = before === undefined ? null : row.values(before.tuple, before.kind === 'key', undefined)
     const current = after === undefined ? null : row.values(after, false, earlier)
-    const now = this.#context.clock.now()
+    const now = into.now(this.#context.clock)
     const record: ConnectRecord = {
       topic: this.#shape.topic,
       partition: undefined,

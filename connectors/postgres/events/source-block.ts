@@ -18,7 +18,7 @@ export class SourceBlock {
   readonly #schema: string
   readonly #table: string
   readonly #before: string
-  readonly #behind: string
+  readonly #behind: readonly string[]
   #template: NumberTemplate | undefined
   // What decides which pieces the template has; the rest are its numbers.
   #snapshot: string | undefined
@@ -26,12 +26,15 @@ export class SourceBlock {
   #inTransaction = false
   #origin: string | undefined
   #hasTime = true
+  // What the text was made of last.
+  #source: ChangeSource | undefined
+  #now = 0
 
   /**
-   * Schema and table are empty for what belongs to none. `before` and `behind` are JSON text around it that is always the
-   * same, so that it is copied together.
+   * Schema and table are empty for what belongs to none. `before` and `behind` are JSON text around it, so that it is
+   * copied together; between the pieces of `behind` stands the time that `json` is given.
    */
-  constructor(names: SourceNames, schema: string, table: string, before = '', behind = '') {
+  constructor(names: SourceNames, schema: string, table: string, before = '', behind: readonly string[] = ['']) {
     this.#names = names
     this.#schema = schema
     this.#table = table
@@ -63,8 +66,12 @@ export class SourceBlock {
     ]
   }
 
-  /** The object as JSON text with what is around it, valid until the next call. */
-  json(source: ChangeSource): Buffer {
+  /** The object as JSON text with what is around it, valid until the next call. `now`: milliseconds since 1970. */
+  json(source: ChangeSource, now: number): Buffer {
+    // Rows of a snapshot share one.
+    if (this.#template !== undefined && source === this.#source && now === this.#now) return this.#template.bytes
+    this.#source = source
+    this.#now = now
     const template = this.#templateFor(source)
     const { commitTime, lsn } = source
     template.set(0, Math.floor(commitTime / 1000))
@@ -75,6 +82,7 @@ export class SourceBlock {
     template.set(5, source.xid)
     template.set(6, lsn)
     template.set(7, source.origin?.lsn)
+    for (let i = 1; i < this.#behind.length; i++) template.set(7 + i, now)
     return template.bytes
   }
 
@@ -112,7 +120,8 @@ export class SourceBlock {
       `${this.#hasTime ? '000' : ''},"schema":${stringText(this.#schema)},"table":${stringText(this.#table)},"txId":${this.#inTransaction ? '' : 'null'}`,
       ',"lsn":',
       `,"xmin":null,"origin":${origin},"origin_lsn":${this.#origin === undefined ? 'null' : ''}`,
-      `}${this.#behind}`,
+      `}${this.#behind[0]}`,
+      ...this.#behind.slice(1),
     ])
   }
 }

@@ -21,6 +21,7 @@ export class CopyRows {
   readonly tuple: Tuple
   readonly #binary: boolean
   #bytes: Buffer = Buffer.alloc(0)
+  #view = new DataView(this.#bytes.buffer)
 
   constructor(columns: number, binary: boolean) {
     this.#binary = binary
@@ -38,7 +39,10 @@ export class CopyRows {
 
   /** Puts one message into `tuple`; false for the end mark of the binary form, which is no row. */
   read(bytes: Buffer, start: number, end: number): boolean {
-    this.#bytes = bytes
+    if (this.#bytes !== bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
     if (this.#binary) return this.#readBinary(bytes, start, end)
     if (end <= start || bytes[end - 1] !== NEWLINE) throw broken('a line')
     this.#readText(bytes, start, end - 1)
@@ -47,19 +51,28 @@ export class CopyRows {
 
   #readText(bytes: Buffer, start: number, end: number): void {
     const { count, kinds, starts, ends } = this.tuple
+    const view = this.#view
+    const lastWord = end - 4
     let from = start
     for (let column = 0; column < count; column++) {
       let at = from
-      let byte = 0
-      while (at < end) {
-        byte = bytes[at]!
-        if (byte === TAB || byte === BACKSLASH) break
-        at++
+      let found = 0
+      for (; at <= lastWord; at += 4) {
+        const word = view.getInt32(at, true)
+        const tab = word ^ 0x09090909
+        const backslash = word ^ 0x5c5c5c5c
+        // The top bit of the first byte that is one of them, and of others behind it perhaps.
+        found = (((tab - 0x01010101) & ~tab) | ((backslash - 0x01010101) & ~backslash)) & 0x80808080
+        if (found !== 0) {
+          at += (31 - Math.clz32(found & -found)) >> 3
+          break
+        }
       }
+      if (found === 0) while (at < end && bytes[at] !== TAB && bytes[at] !== BACKSLASH) at++
       starts[column] = from
       ends[column] = at
       kinds[column] = TEXT
-      if (at < end && byte === BACKSLASH) {
+      if (at < end && bytes[at] === BACKSLASH) {
         if (at === from && bytes[at + 1] === LETTER_N) {
           kinds[column] = NULL
           ends[column] = from

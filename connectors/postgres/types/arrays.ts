@@ -1,5 +1,5 @@
 import type { Schema } from '../../../runtime/api/index.ts'
-import type { JsonBytes } from '../json-bytes.ts'
+import { type JsonBytes, Piece } from '../json-bytes.ts'
 import {
   type ArrayVisitor,
   dimensionsOfBinary,
@@ -11,9 +11,9 @@ import {
 import { type Form, schemaOf, type TypeSettings } from './form.ts'
 import { writeNull } from './json-output.ts'
 
-const COMMA = Buffer.from(',')
-const OPEN = Buffer.from('[')
-const CLOSE = Buffer.from(']')
+const COMMA = new Piece(',')
+const OPEN = new Piece('[')
+const CLOSE = new Piece(']')
 
 /**
  * Arrays, nested as deeply as the column was declared. The server does not hold values to that: one of fewer dimensions
@@ -162,13 +162,13 @@ class ArrayJson implements ArrayVisitor {
   write(into: JsonBytes, walk: Walk, wraps: number): void {
     this.#into = into
     this.#isFirst = true
-    for (let i = 0; i < wraps; i++) into.raw(OPEN)
+    for (let i = 0; i < wraps; i++) into.piece(OPEN)
     walk(this)
-    for (let i = 0; i < wraps; i++) into.raw(CLOSE)
+    for (let i = 0; i < wraps; i++) into.piece(CLOSE)
   }
 
   open(): void {
-    this.#separated().raw(OPEN)
+    this.#separated().piece(OPEN)
     this.#isFirst = true
   }
 
@@ -181,13 +181,13 @@ class ArrayJson implements ArrayVisitor {
   }
 
   close(): void {
-    this.#into!.raw(CLOSE)
+    this.#into!.piece(CLOSE)
     this.#isFirst = false
   }
 
   #separated(): JsonBytes {
     const into = this.#into!
-    if (!this.#isFirst) into.raw(COMMA)
+    if (!this.#isFirst) into.piece(COMMA)
     this.#isFirst = false
     return into
   }

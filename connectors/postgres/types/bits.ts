@@ -1,10 +1,11 @@
 import { writeBase64 } from './base64.ts'
+import { Piece } from '../json-bytes.ts'
 import { type Form, schemaOf, type TypeSettings } from './form.ts'
 import { writeNull } from './json-output.ts'
 
 const ONE = 0x31
-const TRUE = Buffer.from('true')
-const FALSE = Buffer.from('false')
+const TRUE = new Piece('true')
+const FALSE = new Piece('false')
 /** What Debezium gives as the length of a varbit without one. */
 const UNLIMITED = 2147483647
 
@@ -20,12 +21,12 @@ function oneBit(): Form {
     valueOfText: (bytes, start, end) => (start === end ? null : bytes[start] === ONE),
     writeText(bytes, start, end, into) {
       if (start === end) writeNull(into)
-      else into.raw(bytes[start] === ONE ? TRUE : FALSE)
+      else into.piece(bytes[start] === ONE ? TRUE : FALSE)
     },
     valueOfBinary: (bytes, start) => (bytes.readInt32BE(start) === 0 ? null : bytes[start + 4]! >= 0x80),
     writeBinary(bytes, start, _end, into) {
       if (bytes.readInt32BE(start) === 0) writeNull(into)
-      else into.raw(bytes[start + 4]! >= 0x80 ? TRUE : FALSE)
+      else into.piece(bytes[start + 4]! >= 0x80 ? TRUE : FALSE)
     },
     zero: false,
     generated: false,

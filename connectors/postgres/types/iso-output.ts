@@ -1,4 +1,4 @@
-import { JsonBytes } from '../json-bytes.ts'
+import { JsonBytes, Piece } from '../json-bytes.ts'
 import { putDigits, putTwo } from './json-output.ts'
 import { date, dateOf, moment } from './moment.ts'
 
@@ -15,8 +15,8 @@ const ROOM = 48
 /** Length of `2016-11-04 13:51:30` and of `+00`. */
 const CLOCK_END = 19
 const OFFSET_SIZE = 3
-const INFINITY = Buffer.from('"infinity"')
-const NEGATIVE_INFINITY = Buffer.from('"-infinity"')
+const INFINITY = new Piece('"infinity"')
+const NEGATIVE_INFINITY = new Piece('"-infinity"')
 const scratch = new JsonBytes(64)
 
 /** As many digits of a second as are not zeros. */
@@ -64,7 +64,7 @@ export function writeIsoTime(into: JsonBytes): void {
 
 function writeInfinity(into: JsonBytes): boolean {
   if (moment.infinite === 0) return false
-  into.raw(moment.infinite > 0 ? INFINITY : NEGATIVE_INFINITY)
+  into.piece(moment.infinite > 0 ? INFINITY : NEGATIVE_INFINITY)
   return true
 }
 
@@ -87,10 +87,10 @@ export function copyIsoTimestamp(bytes: Buffer, start: number, end: number, into
   if (size > 0 && bytes[clockEnd] !== POINT) return false
   into.reserve(ROOM)
   const out = into.bytes
+  out[into.length++] = QUOTE
+  into.raw(bytes, start, behind)
   let at = into.length
-  out[at++] = QUOTE
-  for (let i = start; i < behind; i++) out[at++] = bytes[i]!
-  out[into.length + 11] = T
+  out[at - behind + start + 10] = T
   if (size === 0 && digits > 0) out[at++] = POINT
   for (let i = Math.max(size, 1); i <= digits; i++) out[at++] = ZERO
   out[at++] = Z

@@ -1,11 +1,11 @@
-import type { JsonBytes } from '../json-bytes.ts'
+import { type JsonBytes, Piece } from '../json-bytes.ts'
 
 const QUOTE = 0x22
 const ZERO = 0x30
 const MINUS = 0x2d
 const DIGITS_MAX = 20
 const HALF = 100_000_000
-const NULL = Buffer.from('null')
+const NULL = new Piece('null')
 
 /** ASCII that needs no escape, between quotes. */
 export function quoteBytes(bytes: Buffer, start: number, end: number, into: JsonBytes): void {
@@ -19,7 +19,7 @@ export function quoteBytes(bytes: Buffer, start: number, end: number, into: Json
 }
 
 export function writeNull(into: JsonBytes): void {
-  into.raw(NULL)
+  into.piece(NULL)
 }
 
 export function writeInteger(into: JsonBytes, value: number | bigint): void {

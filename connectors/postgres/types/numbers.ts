@@ -1,15 +1,15 @@
 import { doubleText, floatText } from '../../../runtime/api/index.ts'
-import type { JsonBytes } from '../json-bytes.ts'
+import { type JsonBytes, Piece } from '../json-bytes.ts'
 import { type Form, schemaOf, unreadable } from './form.ts'
 import { writeInteger } from './json-output.ts'
 
 const MINUS = 0x2d
 const POINT = 0x2e
-const POINT_ZERO = Buffer.from('.0')
+const POINT_ZERO = new Piece('.0')
 const ZERO = 0x30
 const TRUE_TEXT = 0x74
-const TRUE = Buffer.from('true')
-const FALSE = Buffer.from('false')
+const TRUE = new Piece('true')
+const FALSE = new Piece('false')
 /** Longer ones may be past 2^53. */
 const SAFE_DIGITS = 15
 
@@ -62,7 +62,7 @@ export function readInt64(bytes: Buffer, start: number): number | bigint {
 }
 
 export function boolean(): Form {
-  const write = (value: boolean, into: JsonBytes) => (value ? into.raw(TRUE) : into.raw(FALSE))
+  const write = (value: boolean, into: JsonBytes) => into.piece(value ? TRUE : FALSE)
   return {
     schema: schemaOf('BOOLEAN'),
     valueOfText: (bytes, start) => bytes[start] === TRUE_TEXT,
@@ -90,7 +90,7 @@ export function float(type: 'FLOAT32' | 'FLOAT64'): Form {
       if (point === undefined) writeFloat(into, floatOfText(bytes, start, end), textOf)
       else {
         into.raw(bytes, start, end)
-        if (point === end) into.raw(POINT_ZERO)
+        if (point === end) into.piece(POINT_ZERO)
       }
     },
     valueOfBinary: read,

@@ -57,12 +57,9 @@ describe('an event', () => {
     const clock = new ManualClock()
     const values = bothForms(
       (events, into) => {
-        clock.jump(1_700_000_000_000)
+        clock.jump(1_700_000_000_049)
         const table = events.table(people, peopleInfo)
-        for (const source of sources) {
-          table.insert(tuple('1', 'a', '2'), source, into)
-          clock.jump(clock.now() + 7)
-        }
+        for (const source of sources) table.insert(tuple('1', 'a', '2'), source, into)
       },
       {},
       { clock },
@@ -83,6 +80,24 @@ describe('an event', () => {
     expect(values[3]!.source).toMatchObject({ origin: 'a "b"', origin_lsn: 12 })
     expect(values[6]!.source.snapshot).toBe('incremental')
     expect(values[7]!.ts_ms).toBe(1_700_000_000_049)
+  })
+
+  test('says when it was made: all of one poll at one time', () => {
+    const clock = new ManualClock()
+    const events = newEvents(true, {}, { clock })
+    const batch = new EventBatch()
+    const table = events.table(people, peopleInfo)
+    const times = [1000, 2000].map(time => {
+      clock.jump(time)
+      table.insert(tuple('1', 'a', '2'), streamed(), batch)
+      clock.jump(time + 7)
+      table.insert(tuple('2', 'b', '3'), streamed(), batch)
+      return sentBy(batch).map(({ value }) => JSON.parse(value!).ts_ms)
+    })
+    expect(times).toEqual([
+      [1000, 1000],
+      [2000, 2000],
+    ])
   })
 
   test('of a snapshot has op r', () => {

@@ -51,6 +51,18 @@ describe('text as JSON', () => {
   })
 })
 
+test('bytes are copied as they are, however many', () => {
+  const bytes = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 89) & 0xff))
+  for (let size = 0; size < 140; size++) {
+    const json = new JsonBytes(64)
+    json.raw(bytes, 7, 7 + size)
+    json.raw(bytes, 200, 205)
+    expect(json.bytes.subarray(0, json.length)).toEqual(
+      Buffer.concat([bytes.subarray(7, 7 + size), bytes.subarray(200, 205)]),
+    )
+  }
+})
+
 test('an integer is its digits, up to 2^53 in size', () => {
   fc.assert(
     fc.property(fc.maxSafeInteger(), value => {
