@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SeededRandom } from '../../../base/index.ts'
 import { lsnOf } from '../../support/postgres-lsn.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
 import { loadPipeline, type PostgresLoad, preparePostgres, SLOT } from '../postgres-suite.ts'
+import type { WorkerProcess } from '../worker-process.ts'
 import { slotLag } from './checker.ts'
 import { eventually, type PartSize, type PostgresPart, pause, withWorker } from './part.ts'
 import { Pgbench } from './pgbench.ts'
@@ -11,51 +12,51 @@ import { Pgbench } from './pgbench.ts'
 /** Beyond what the rows of this many take, a worker's memory is to be the same for any number. */
 const ROWS_BEFORE = 100_000
 const GROWTH_MAX = 1.25
+/** For the rows of the start, on a machine that has others to do. */
+const LOAD_MS = 180_000
+const HUGE_MS = 240_000
 
 /** C7: a transaction of any size goes through in the same memory. */
 export const hugeTransaction: PostgresPart = {
   name: 'huge-transaction',
   doc: `one transaction of very many rows takes no more memory than one of ${ROWS_BEFORE.toLocaleString('en')}`,
   async run(directory, size) {
-    const few = await peakBehind(ROWS_BEFORE, directory, size)
-    const many = await peakBehind(size.rows, directory, size)
-    const broken = [...few.broken, ...many.broken]
-    if (many.peak > few.peak * GROWTH_MAX)
-      broken.push(`a worker took ${few.peak} MB for ${ROWS_BEFORE} rows, and ${many.peak} MB for ${size.rows}`)
-    return broken
+    const load = await preparePostgres(directory, new SeededRandom(size.seed))
+    try {
+      return await withWorker(load.config, directory, async worker => {
+        await load.finish()
+        if (!(await eventually(async () => (await load.check()).lost === 0, LOAD_MS))) return [worker.lastWords()]
+        const few = await peakBehind(ROWS_BEFORE, load, worker, size)
+        const many = await peakBehind(size.rows, load, worker, size)
+        const broken = [...few.broken, ...many.broken]
+        if (many.peak > few.peak * GROWTH_MAX)
+          broken.push(`the worker took ${few.peak} MB for ${ROWS_BEFORE} rows, and ${many.peak} MB for ${size.rows}`)
+        return broken
+      })
+    } finally {
+      await load.close?.()
+    }
   },
 }
 
-/** The most that a worker took, in megabytes, which did little else than one transaction. */
-async function peakBehind(rows: number, directory: string, size: PartSize) {
-  const folder = join(directory, String(rows))
-  mkdirSync(folder)
-  const load = await preparePostgres(folder, new SeededRandom(size.seed))
-  try {
-    return await withWorker(load.config, folder, async worker => {
-      const came = async (maxMs: number) => {
-        await load.finish()
-        return eventually(async () => (await load.check()).lost === 0, maxMs)
-      }
-      if (!(await came(60_000))) return { peak: Number.NaN, broken: [worker.lastWords()] }
-      const before = peakOf(worker.pid!)
-      await load.server.query(
-        `INSERT INTO keyless SELECT i, md5(i::text) || md5((i + 1)::text) FROM generate_series(1, ${rows}) i`,
-        load.database,
-      )
-      const broken: string[] = []
-      if (!(await came(240_000))) broken.push(worker.lastWords())
-      const peak = peakOf(worker.pid!)
-      const findings = await load.check()
-      size.say(`peak ${before} MB before, ${peak} MB behind ${rows} rows; ${JSON.stringify(findings)}`)
-      if (findings.lost + findings.altered + findings.duplicates + findings.reordered + (findings.half ?? 0) > 0)
-        broken.push(JSON.stringify(findings))
-      if (findings.records < rows) broken.push(`${findings.records} changes of ${rows}`)
-      return { peak, broken }
-    })
-  } finally {
-    await load.close?.()
-  }
+/** The most that the worker has ever taken, in megabytes, once it has told a transaction of so many rows. */
+async function peakBehind(rows: number, load: PostgresLoad, worker: WorkerProcess, { say }: PartSize) {
+  const before = (await load.check()).records
+  await load.server.query(
+    `INSERT INTO keyless SELECT i, md5(i::text) || md5((i + 1)::text) FROM generate_series(1, ${rows}) i`,
+    load.database,
+  )
+  await load.finish()
+  const broken: string[] = []
+  if (!(await eventually(async () => (await load.check()).lost === 0, HUGE_MS))) broken.push(worker.lastWords())
+  const peak = peakOf(worker.pid!)
+  const findings = await load.check()
+  say(`peak ${peak} MB behind ${rows} rows; ${JSON.stringify(findings)}`)
+  if (findings.lost + findings.altered + findings.duplicates + findings.reordered + (findings.half ?? 0) > 0)
+    broken.push(JSON.stringify(findings))
+  const came = findings.records - before
+  if (came < rows) broken.push(`${came} changes of ${rows}`)
+  return { peak, broken }
 }
 
 /** In megabytes. */
@@ -99,7 +100,7 @@ export const quietTable: PostgresPart = {
       }
       writeFileSync(load.config, loadPipeline(load.server, settings))
       return await withWorker(load.config, directory, async worker => {
-        const there = await eventually(async () => (await slotLag(load.server, SLOT)) < LAG_MAX, 60_000)
+        const there = await eventually(async () => (await slotLag(load.server, SLOT)) < LAG_MAX, LOAD_MS)
         if (!there) return [`no slot: ${worker.lastWords()}`]
         const most = await mostBehind(load, pgbench, size)
         return most < LAG_MAX ? [] : [`the slot was ${most} bytes behind: ${worker.lastWords()}`]
