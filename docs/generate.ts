@@ -5,6 +5,7 @@ import { SINKS, SOURCES } from '../connectors/index.ts'
 import type { OptionSpec, OptionSpecs } from '../runtime/api/index.ts'
 import {
   BROKER_OPTIONS,
+  CONNECT_OPTIONS,
   describeOptions,
   type OptionRow,
   SINK_OPTIONS,
@@ -40,7 +41,10 @@ function reference(): string {
       ...TOPIC_OPTIONS,
       ...TOPIC_CONFIGS,
     }),
-    section(2, 'Every source: `sources.<name>:`', `Beside the options of its connector. ${CREATION}`, SOURCE_OPTIONS),
+    section(2, 'Every source: `sources.<name>:`', `Beside the options of its connector. ${CREATION}`, {
+      ...SOURCE_OPTIONS,
+      ...CONNECT_OPTIONS,
+    }),
     section(2, 'Every sink: `sinks.<name>:`', 'Beside the options of its connector.', SINK_OPTIONS),
     '## Connectors\n',
     ...SOURCES.map(own),

@@ -1,4 +1,5 @@
 export * from './config/common-options.ts'
+export { CONNECT_OPTIONS } from './config/connect-options.ts'
 export { describeOptions, type OptionRow } from './config/describe-options.ts'
 export { inputState } from './config/input-files.ts'
 export { configSchema } from './config/json-schema.ts'

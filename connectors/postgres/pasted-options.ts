@@ -153,5 +153,5 @@ function refusedFamily(pattern: string, instead: string) {
 }
 
 function docOf(instead: string): string {
-  return `Refused: expected ${instead}.`
+  return `Refused: ${instead.replace(/^nothing: /, '').replace(/^it as /, 'give it as ')}.`
 }

@@ -2,6 +2,7 @@ import { errorMessage } from '../../base/index.ts'
 import { TOPIC_CONFIGS } from '../../broker/index.ts'
 import type { OptionSpecs, SinkConnector, SourceConnector } from '../api/index.ts'
 import { BROKER_OPTIONS, SINK_OPTIONS, SOURCE_OPTIONS, TOPIC_OPTIONS, WORKER_OPTIONS } from './common-options.ts'
+import { CONNECT_OPTIONS } from './connect-options.ts'
 import type { FlatOption } from './flat-options.ts'
 import { type OptionScope, type ReadOptions, readOptions, reportMisfits } from './option-reader.ts'
 import type { ValueContext } from './option-values.ts'
@@ -39,8 +40,9 @@ export function readConnector(
   const connector = findConnector(section, kind, catalogue, problems)
   if (connector === undefined) return undefined
   const common = connector.kind === 'source' ? SOURCE_OPTIONS : SINK_OPTIONS
-  const creation = connector.kind === 'source' ? topicCreationOptions(section.options, context) : {}
-  const specs: OptionSpecs = { ...connector.options, ...common, ...creation }
+  const ofSources =
+    connector.kind === 'source' ? { ...CONNECT_OPTIONS, ...topicCreationOptions(section.options, context) } : {}
+  const specs: OptionSpecs = { ...connector.options, ...common, ...ofSources }
   const scope: OptionScope = {
     specs,
     path: section.path,

@@ -1,6 +1,7 @@
 import { IGNORED_TOPIC_CONFIGS, TOPIC_CONFIGS } from '../../broker/index.ts'
 import type { OptionSpecs, SinkConnector, SourceConnector, TransformDefinition } from '../api/index.ts'
 import { BROKER_OPTIONS, SINK_OPTIONS, SOURCE_OPTIONS, TOPIC_OPTIONS, WORKER_OPTIONS } from './common-options.ts'
+import { CONNECT_OPTIONS } from './connect-options.ts'
 import { CONNECTOR_NAME } from './connector-options.ts'
 import { spellings } from './option-reader.ts'
 import { type JsonSchema, SchemaTree } from './schema-tree.ts'
@@ -29,6 +30,7 @@ export function configSchema(catalogue: Catalogue): JsonSchema {
   const sources = chooser('source', catalogue.sources, keys, defs, c => ({
     ...c.options,
     ...SOURCE_OPTIONS,
+    ...CONNECT_OPTIONS,
     ...TOPIC_CREATION_OPTIONS,
   }))
   const sinks = chooser('sink', catalogue.sinks, keys, defs, c => ({ ...c.options, ...SINK_OPTIONS }))
