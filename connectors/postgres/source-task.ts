@@ -16,6 +16,7 @@ import { EventBatch, Events } from './events/index.ts'
 import { InitialPhase } from './initial-phase.ts'
 import type { PostgresOptions } from './options.ts'
 import { RewrittenTables } from './rewritten-tables.ts'
+import { positionToJson, streamPartition } from './position.ts'
 import { openSession, type Session } from './session.ts'
 import { dropSlot, dropSlotSql } from './slot.ts'
 import { slotHealth, stoppedMessage } from './slot-health.ts'
@@ -45,6 +46,8 @@ export class PostgresSourceTask implements SourceTask {
   readonly #leftEarly = new Set<number>()
   /** Progress of tables that are captured no more, to be taken back with the next checkpoint. */
   #forgotten: SourceCheckpoint[]
+  /** Where the stream begins is to be written down. */
+  #begins: boolean
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
@@ -78,6 +81,7 @@ export class PostgresSourceTask implements SourceTask {
     this.#context = context
     this.#forgotten = session.stale.map(({ partition }) => ({ partition, position: null }))
     this.#tables = session.tables
+    this.#begins = session.plan.stream && !session.resumes
     this.#events = new Events({
       options,
       database: catalog.database,
@@ -152,7 +156,16 @@ export class PostgresSourceTask implements SourceTask {
     return { ...batch, checkpoints }
   }
 
+  /**
+   * Where the stream begins is written down before anything else: from then on a kill or a cut resumes, and does not begin
+   * again, which would never end where connections do not live as long as a part of the snapshot takes.
+   */
   async #poll(signal: AbortSignal): Promise<SourceBatch | 'idle' | 'finished'> {
+    if (this.#begins) {
+      this.#begins = false
+      const position = positionToJson(this.#session.position)
+      return { parts: [], checkpoints: [{ partition: streamPartition(this.#options['topic.prefix']), position }] }
+    }
     if (this.#initial?.finished === false) return this.#withoutLeft(await this.#initial.poll(signal))
     const { plan } = this.#session
     if (!plan.stream) return 'finished'
