@@ -3,6 +3,7 @@ import { capturedTables } from './catalog.ts'
 import { named, type Problem } from './problem.ts'
 import { publicationState } from './publication.ts'
 import { identitySql, type KeylessTable, keylessTables } from './replica-identity.ts'
+import { type PendingIdentity, pendingIdentities } from './replica-identity-rules.ts'
 import { quoted } from './slot.ts'
 import type { SlotOptions } from './slot-options.ts'
 import type { TableFilter } from './table-filter.ts'
@@ -35,13 +36,16 @@ export async function tableProblems(
      ORDER BY 1, 2`,
     [tables.map(table => table.oid)],
   )
+  const pending = await pendingIdentities(client, options, filter)
   return [
     ...rightsProblems(rows, role),
+    ...ownerProblems(pending, role),
     ...policyProblems(rows, role),
     ...(await identityProblems(
       client,
       options,
       tables.map(table => table.oid),
+      pending,
     )),
   ]
 }
@@ -75,8 +79,27 @@ function policyProblems(rows: readonly Row[], role: string): Problem[] {
   ]
 }
 
-async function identityProblems(client: pg.Client, options: SlotOptions, oids: readonly number[]): Promise<Problem[]> {
-  const keyless = await keylessTables(client, oids)
+function ownerProblems(pending: readonly PendingIdentity[], role: string): Problem[] {
+  const others = pending.filter(({ owned }) => !owned)
+  if (others.length === 0) return []
+  return [
+    {
+      severity: 'error',
+      message: `expected role ${role} to own ${named(others.map(plain))}, whose replica identity is to be another (replica.identity.autoset.values); or its owner alters it`,
+      sql: others.map(({ sql }) => `${sql};`),
+    },
+  ]
+}
+
+async function identityProblems(
+  client: pg.Client,
+  options: SlotOptions,
+  oids: readonly number[],
+  pending: readonly PendingIdentity[],
+): Promise<Problem[]> {
+  // Those that get one at the start are no problem.
+  const isPending = (table: KeylessTable) => pending.some(other => other.identifies && name(other) === name(table))
+  const keyless = (await keylessTables(client, oids)).filter(table => !isPending(table))
   if (keyless.length === 0) return []
   const published = (await publicationState(client, options['publication.name'])) !== undefined
   const what = `no replica identity (no primary key, or REPLICA IDENTITY NOTHING): ${named(keyless.map(plain))}; the server refuses UPDATE and DELETE of a table in a publication without one`

@@ -153,6 +153,13 @@ describe('a logical message', () => {
   })
 })
 
+test.each([
+  [{ 'topic.heartbeat.prefix': 'beats', 'topic.delimiter': '_' }, 'beats_p'],
+  [{ 'topic.heartbeat.prefix': 'beats', 'topic.heartbeat.name': 'all beats' }, 'all_beats'],
+])('the topic of heartbeats with %j is %s', (options, topic) => {
+  expect(bothForms((all, into) => all.heartbeat(into), options).map(event => event.topic)).toEqual([topic])
+})
+
 test('a heartbeat has the name of the server and the time', () => {
   expect(bothForms((all, into) => all.heartbeat(into))).toEqual([
     { topic: '__debezium-heartbeat.p', headers: {}, key: { serverName: 'p' }, value: { ts_ms: 1_700_000_000_000 } },

@@ -1,6 +1,8 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { checkServer } from '../../../connectors/postgres/checks.ts'
+import { systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
-import { connectionsTo } from './server-harness.ts'
+import { connectionsTo, slotOptions } from './server-harness.ts'
 import { Connector } from './exactness-harness.ts'
 
 describe('options of Debezium that change what is done at the server, or told of it', () => {
@@ -59,6 +61,20 @@ describe('options of Debezium that change what is done at the server, or told of
     await expect(c.open()).rejects.toThrow(
       /replica\.identity\.autoset\.values: ALTER TABLE ONLY "public"\."a" REPLICA IDENTITY FULL: must be owner/,
     )
+    const options = slotOptions({ 'replica.identity.autoset.values': ['public.(a|keyless):FULL'] })
+    await c.sql('CREATE TABLE keyless (id int)')
+    const problems = async (role: string) => {
+      const connections = connectionsTo(server, c.database, { 'database.user': role })
+      const found = await checkServer(connections, { ...options, 'snapshot.mode': 'initial' }, systemClock)
+      return found.filter(({ message }) => /identity/.test(message))
+    }
+    expect(await problems('postgres')).toEqual([])
+    expect((await problems('reads_identities')).map(({ sql }) => sql)).toEqual([
+      [
+        'ALTER TABLE ONLY "public"."a" REPLICA IDENTITY FULL;',
+        'ALTER TABLE ONLY "public"."keyless" REPLICA IDENTITY FULL;',
+      ],
+    ])
   })
 
   test('skip.messages.without.change: an update that changes none of the told columns is left out under REPLICA IDENTITY FULL', async () => {
