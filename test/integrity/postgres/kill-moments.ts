@@ -116,6 +116,9 @@ export class KillMoments implements Moments {
   met(): readonly string[] {
     const { checker, tables } = this.#parts
     const now = this.#standing()
+    // What changed since those rows could be in no stream.
+    if (now.rows > 0 && !now.streams)
+      throw new Error('rows of the start are durable, and where the stream begins is not')
     const { rows, cut, open } = checker.worker()
     const left = now.done < tables
     const all: Readonly<Record<Name, boolean>> = {
@@ -143,10 +146,11 @@ export class KillMoments implements Moments {
     for (const [key, value] of this.#checkpoints) {
       const [, partition] = parseJson(key) as [string, JsonObject]
       const position = value as JsonObject
-      if (partition.table === undefined) {
+      if (Object.keys(partition).length === 1) {
         streams = true
         changes = Number(position.changes ?? 0)
-      } else if (partition.snapshot === undefined) {
+      } else if (partition.table === undefined) continue
+      else if (partition.snapshot === undefined) {
         rows += Number(position.rows)
         if (position.done === true) done++
       } else incremental.set(`${partition.table} ${position.id}`, Number(position.rows))
