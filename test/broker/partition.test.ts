@@ -35,6 +35,33 @@ test('nothing is readable before it is synced, and listeners hear of it then', a
   await expect(partition.append([lines('x')])).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
+test('a reader of committed records is woken by what it may read, not by a marker before an open transaction', async () => {
+  const partition = await openPartition(DIRECTORY, { files: new MemoryFiles(new SeededRandom(1)) })
+  const heard = { read_committed: 0, read_uncommitted: 0 }
+  partition.onAdvance(() => heard.read_committed++, 'read_committed')
+  partition.onAdvance(() => heard.read_uncommitted++, 'read_uncommitted')
+  for (const epoch of [0, 1, 2]) {
+    await partition.append([lines('a')], { producer: { id: 1, epoch } })
+    await partition.sync()
+    expect([epoch, heard]).toEqual([epoch, { read_committed: epoch, read_uncommitted: 2 * epoch + 1 }])
+    // An abort too: whoever reads goes on behind it.
+    await partition.endTransaction({ id: 1, epoch: epoch + 1 }, epoch === 1 ? 'abort' : 'commit')
+  }
+  expect([heard.read_committed, partition.lastStableOffset, partition.nextOffset]).toEqual([3, 5, 6])
+  // Nothing is open behind the last marker: nobody would tell of it later.
+  await partition.sync()
+  expect([heard.read_committed, partition.lastStableOffset]).toEqual([4, 6])
+  // What another writes behind a marker is for all at once.
+  await partition.append([lines('b')], { producer: { id: 1, epoch: 3 } })
+  await partition.endTransaction({ id: 1, epoch: 4 }, 'commit')
+  await partition.append([lines('c')])
+  await partition.append([lines('d')], { producer: { id: 2, epoch: 0 } })
+  await partition.sync()
+  expect([heard.read_committed, partition.lastStableOffset]).toEqual([5, 9])
+  await partition.close()
+  expect(heard.read_committed).toBe(6)
+})
+
 test('callers while one fdatasync runs share the next one', async () => {
   const files = new FaultyFiles(new MemoryFiles(new SeededRandom(1)))
   let go = () => {}

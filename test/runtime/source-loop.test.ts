@@ -91,5 +91,8 @@ test('polling and encoding go on while a commit runs, and what has gathered by i
   const perTransaction = appends.map(lot => lot.reduce((sum, count) => sum + count, 0))
   expect(perTransaction).toEqual([0, 10, 990])
   expect(source.committed.at(-1)).toBe(1000)
+  // Of the 99 polls' checkpoints for one partition only the newest is written: one record for each transaction.
+  const next = (await readAll(broker, 'connect-offsets', 0)).map(({ value }) => JSON.parse(String(value)).next)
+  expect(next.filter(position => position !== undefined)).toEqual([10, 1000])
   await embedded.close()
 })
