@@ -193,7 +193,7 @@ export class StreamPhase {
       return
     }
     const waits = !this.#live.changedState
-    this.#waiting.abort = new AbortController()
+    if (this.#waiting.abort.signal.aborted) this.#waiting.abort = new AbortController()
     if (this.#stopsFor !== signal) {
       this.#stopsFor = signal
       signal.addEventListener('abort', () => this.#waiting.abort.abort(), { once: true })
