@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { JsonObject, Logger, SourceCheckpoint } from '../../runtime/api/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
+import { serverError } from './server-error.ts'
 
 /** A table that stores rows, or a partition of a root that is captured for it. */
 interface Stored {
@@ -41,6 +42,11 @@ export interface RewrittenTablesParts {
 
 /** Blocks of 8 KiB whose rows are looked at, when a table has another file. */
 const BLOCKS = 1000
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const UNDEFINED_TABLE = '42P01'
+const UNDEFINED_SCHEMA = '3F000'
+const DENIED = '42501'
 
 const STORED = `
 WITH RECURSIVE tree AS (
@@ -147,7 +153,7 @@ export class RewrittenTables {
     if (rows !== undefined && !rows.old) this.#tell(table, rows, known < 0)
   }
 
-  /** Undefined when the table is gone, or may not be read. */
+  /** Undefined when the table is gone. Of one that may not be read nothing is known. */
   async #rowsOf(client: pg.Client, { oid, name }: Stored, known: number): Promise<Rows | undefined> {
     const by = `ARRAY(SELECT xmin FROM pg_class WHERE oid = $1 OR oid = (SELECT reltoastrelid FROM pg_class WHERE oid = $1)
       OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1))`
@@ -165,8 +171,11 @@ export class RewrittenTables {
       )
       return rows[0]
     } catch (error) {
-      this.#parts.log.debug({ table: name, err: error }, 'rows of a table that has another file cannot be looked at')
-      return undefined
+      const { sqlState } = serverError(error, name).details ?? {}
+      if (sqlState === UNDEFINED_TABLE || sqlState === UNDEFINED_SCHEMA) return undefined
+      if (sqlState === DENIED) return { old: false, rewritten: false, redefined: false, empty: true }
+      // A lock, say: the next look tries again.
+      throw error
     }
   }
 
