@@ -12,8 +12,8 @@ const SAID_MS = 60_000
 const STILL_MS = 2000
 /** How long it is looked whether changes come all the same. */
 const QUIET_MS = 1000
-/** Rounds from which on each loss meets each version; below they are shared out among two. */
-const ALL_VERSIONS_ROUNDS = 30
+/** Rounds from which on each loss meets each version; below some do, shared out among two. */
+const ALL_ROUNDS = 30
 const SOME_VERSIONS: readonly PostgresVersion[] = [15, 17]
 const LSN = /[0-9A-F]{1,8}\/[0-9A-F]{1,8}/g
 
@@ -26,6 +26,8 @@ interface Loss {
   readonly name: string
   /** While the worker runs; else while it is stopped. */
   readonly underIt: boolean
+  /** Also in a reduced run. */
+  readonly always: boolean
   lose(load: PostgresLoad): Promise<void>
 }
 
@@ -35,9 +37,10 @@ export const lostSlots: PostgresPart = {
   doc: 'slot dropped, recreated, confirmed by another, or its WAL removed, with the worker stopped and under it: an error that names both positions',
   async run(directory, size) {
     const broken: string[] = []
-    for (const [i, loss] of LOSSES.entries()) {
+    const isWholeRun = size.rounds >= ALL_ROUNDS
+    for (const [i, loss] of LOSSES.filter(({ always }) => always || isWholeRun).entries()) {
       const one = SOME_VERSIONS[(i + size.seed) % SOME_VERSIONS.length]!
-      for (const version of size.rounds >= ALL_VERSIONS_ROUNDS ? POSTGRES_VERSIONS : [one]) {
+      for (const version of isWholeRun ? POSTGRES_VERSIONS : [one]) {
         const what = `${loss.name}, PostgreSQL ${version}`
         const folder = join(directory, what.replaceAll(/[ ,]+/g, '-'))
         mkdirSync(folder)
@@ -60,6 +63,7 @@ const LOSSES: readonly Loss[] = [
   {
     name: 'dropped',
     underIt: false,
+    always: false,
     async lose(load) {
       await load.server.query(DROP)
       await write(load)
@@ -68,6 +72,7 @@ const LOSSES: readonly Loss[] = [
   {
     name: 'dropped under it',
     underIt: true,
+    always: true,
     async lose(load) {
       await takeAway(load, DROP)
       await write(load)
@@ -76,6 +81,7 @@ const LOSSES: readonly Loss[] = [
   {
     name: 'recreated',
     underIt: false,
+    always: true,
     async lose(load) {
       await load.server.query(DROP)
       await write(load)
@@ -85,6 +91,7 @@ const LOSSES: readonly Loss[] = [
   {
     name: 'recreated under it',
     underIt: true,
+    always: false,
     async lose(load) {
       // In one statement, or the worker finds that there is none. It lies behind the change that is written in front of it.
       await takeAway(load, `INSERT INTO ledger VALUES (99, 0); ${DROP}`)
@@ -94,15 +101,17 @@ const LOSSES: readonly Loss[] = [
   {
     name: 'confirmed by another',
     underIt: false,
+    always: true,
     async lose(load) {
       await write(load)
       await load.server.query(`SELECT pg_replication_slot_advance('${SLOT}', pg_current_wal_lsn())`, load.database)
     },
   },
-  { name: 'WAL removed', underIt: false, lose: removeWal },
+  { name: 'WAL removed', underIt: false, always: true, lose: removeWal },
   {
     name: 'WAL removed under it',
     underIt: true,
+    always: false,
     async lose(load) {
       const [reader] = (await load.server.query(READER)).rows
       process.kill(reader.pid, 'SIGSTOP')
