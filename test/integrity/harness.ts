@@ -35,7 +35,7 @@ const DRAIN_CHECK_MS = 1000
 const STOP_MAX_MS = 15_000
 /** How long a kill waits for the moment that it is to meet. */
 const AIM_MAX_MS = 60_000
-const AIM_LOOK_MS = 3
+const AIM_LOOK_MS = 10
 
 /**
  * Kills the suite's worker `kills` times while its load goes on, lets the last one drain, and compares. Everything random

@@ -13,7 +13,7 @@ for (const suite of SUITES) {
   const kills = KILLS[suite.name] ?? KILLS_ELSE
   test(
     `${suite.name}: ${kills} kills lose, repeat, alter and reorder nothing (${suite.doc})`,
-    { timeout: 300_000 },
+    { timeout: 600_000 },
     run => shortened(suite, kills, reason => run.skip(reason)),
   )
 }

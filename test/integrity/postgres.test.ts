@@ -10,7 +10,7 @@ const SEED = Number(process.env.KTS_TEST_SEED ?? Math.floor(Math.random() * 2 **
 /** A few rounds of each; the full counts are for `npm run test:integrity -- --suite postgres`. */
 test.each([restarts, walsenders, cuts, lostSlots, failover, hugeTransaction, quietTable])(
   'PostgreSQL, $name: nothing is lost, repeated or reordered ($doc)',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async part => {
     const size = { seed: SEED, rounds: 3, rows: 300_000, say: (line: string) => console.log(line) }
     expect((await runPart(part, size)).broken, `seed ${SEED}`).toEqual([])
