@@ -170,12 +170,7 @@ async function slotProblems(
         `slot ${name} is being read by process ${slot.activePid}: it is ours if the connector runs, else set slot.name to another`,
       ),
     ]
-  if (!slot.wasRead) return []
-  return [
-    warning(
-      `slot ${name} was read already: by this connector if it has run, else set slot.name to another, since one that has no position of its own does not start on it`,
-    ),
-  ]
+  return []
 }
 
 function dropProblems(options: CheckedOptions): Problem[] {
