@@ -6,7 +6,7 @@ import { SUITES } from './suites.ts'
 const SEED = Number(process.env.KTS_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 /** A few kills of each; the full counts are for `npm run test:integrity`. */
-const KILLS: Readonly<Record<string, number>> = { main: 5, postgres: 5 }
+const KILLS: Readonly<Record<string, number>> = { main: 5, postgres: 4 }
 const KILLS_ELSE = 3
 
 for (const suite of SUITES) {
