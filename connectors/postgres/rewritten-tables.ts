@@ -81,16 +81,20 @@ export class RewrittenTables {
   #restored: boolean
   #looked = false
   #changed = false
+  /** When the known files were seen, by the transaction that came next: rows that are older were there. */
   #since: string
+  #attachedSince: string
   /** Other files than the known ones, and how far the stream must be before it has told of all that is known there. */
   readonly #suspects = new Map<number, { readonly file: number; readonly lsn: Lsn }>()
 
   constructor(parts: RewrittenTablesParts) {
     this.#parts = parts
-    this.#since = parts.since
+    this.#attachedSince = parts.since
     const { server, checkpoints } = parts
     const found = checkpoints.find(c => c.partition.server === server && c.partition.files !== undefined)
     this.#restored = found !== undefined && found.position !== null
+    // Not that of the last run, which may have ended before it knew what became of a table.
+    this.#since = String(found?.position?.since ?? parts.since)
     const files = (found?.position?.files ?? {}) as JsonObject
     for (const [oid, file] of Object.entries(files)) this.#known.set(Number(oid), Number(file))
   }
@@ -107,7 +111,7 @@ export class RewrittenTables {
   checkpoint(): SourceCheckpoint | undefined {
     if (!this.#changed) return undefined
     const partition = { server: this.#parts.server, files: 'tables' }
-    return { partition, position: { files: Object.fromEntries(this.#known) } }
+    return { partition, position: { files: Object.fromEntries(this.#known), since: this.#since } }
   }
 
   /** The checkpoint that was made last is in a batch. */
@@ -119,7 +123,7 @@ export class RewrittenTables {
 
   /** `found`: the captured tables; `added`: those among them that were not before. */
   async look(client: pg.Client, found: readonly number[], added: readonly number[]): Promise<void> {
-    const stored = (await client.query<Stored>(STORED, [found, this.#since])).rows
+    const stored = (await client.query<Stored>(STORED, [found, this.#attachedSince])).rows
     const { xid, lsn } = (await client.query<{ xid: string; lsn: string }>(NOW)).rows[0]!
     const fresh = new Set(this.#looked ? added : [...added, ...this.#parts.fresh])
     for (const table of stored) {
@@ -136,6 +140,7 @@ export class RewrittenTables {
     this.#changed ||= !this.#restored
     this.#restored = true
     this.#looked = true
+    this.#attachedSince = xid
     if (this.#suspects.size === 0) this.#since = xid
   }
 
