@@ -7,7 +7,7 @@ import { eventually, isWhole, type PartSize, type PostgresPart, pause, withWorke
 
 /** Of reliability.md: it resumes by itself within 30 s once the server is back. Twice that for a machine that has others to do. */
 const RESUMES_MS = 60_000
-const LOAD_MS = 120_000
+const LOAD_MS = 200_000
 /** Rounds between two looks how long it takes to resume; those between meet a worker that is still catching up. */
 const LOOK_EVERY = 5
 
