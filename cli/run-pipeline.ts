@@ -37,6 +37,11 @@ export async function runPipeline(pipeline: Pipeline, progress: Progress, stoppi
 
 function failure({ name, tasks }: ConnectorStatus): [object, string] {
   const trace = tasks.find(task => task.trace !== undefined)?.trace
+  if (trace?.startsWith('POSITION_LOST') === true)
+    return [
+      { connector: name, trace },
+      'failed for good: it cannot go on where it was; the ways on stand with the cause',
+    ]
   const others =
     trace?.startsWith('CONFIG_INVALID') === true ? ' (kts-connect validate --connect looks for others)' : ''
   return [
