@@ -132,8 +132,10 @@ export class TopicsChecker {
     orders.add(Number(order))
     this.#worker.transactions.add(String(id))
     const [commitText] = JSON.parse(String(source.sequence)) as (string | null)[]
-    const [commit, lsn] = [BigInt(commitText ?? '0'), BigInt(String(source.lsn))]
+    const lsn = BigInt(String(source.lsn))
     const last = this.#last.get(topic)
+    // The first commit of a slot has none before it: it is held against the change that came last.
+    const commit = BigInt(commitText ?? last?.commit ?? 0)
     if (last !== undefined && (commit < last.commit || (commit === last.commit && lsn < last.lsn)))
       this.#note('reordered', `${place}: ${commit}/${lsn} behind ${last.commit}/${last.lsn}`)
     this.#last.set(topic, { commit, lsn })
