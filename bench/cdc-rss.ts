@@ -14,7 +14,7 @@ export const cdcRss: Bench = {
   must: 1,
   goal: 0.7,
   lowerIsBetter: true,
-  runsMax: 3,
+  runsMax: 5,
   open: async ({ directory }) => {
     const database = await CdcDatabase.open(directory)
     await database.makeBacklog(ROWS, 100, 'unix')

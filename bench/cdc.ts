@@ -10,7 +10,7 @@ function drain(transport: Transport, each: number): Bench {
     against: `pg_recvlogical to /dev/null, ${transport}`,
     must: 0.8,
     goal: 1,
-    runsMax: 3,
+    runsMax: 5,
     open: async ({ directory }) => {
       const database = await CdcDatabase.open(directory)
       await database.makeBacklog(ROWS, each, transport)
@@ -32,7 +32,7 @@ export const cdcSnapshot: Bench = {
   against: 'COPY TO STDOUT to /dev/null',
   must: 0.3,
   goal: 0.5,
-  runsMax: 3,
+  runsMax: 5,
   open: async ({ directory }) => {
     const database = await CdcDatabase.open(directory)
     await database.fill(ROWS)
