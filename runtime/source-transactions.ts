@@ -289,11 +289,18 @@ export class SourceTransactions {
   }
 }
 
-/** Of each source partition: a transaction that many polls went into has as many of the same. */
+/**
+ * Of each source partition: a transaction that many polls went into has as many of the same. In the order of the newest,
+ * since for the log two that differ in the order of their members alone are one.
+ */
 function newest(checkpoints: readonly SourceCheckpoint[]): readonly SourceCheckpoint[] {
   if (checkpoints.length < 2) return checkpoints
   const byPartition = new Map<string, SourceCheckpoint>()
-  for (const checkpoint of checkpoints) byPartition.set(stringifyJson(checkpoint.partition), checkpoint)
+  for (const checkpoint of checkpoints) {
+    const id = stringifyJson(checkpoint.partition)
+    byPartition.delete(id)
+    byPartition.set(id, checkpoint)
+  }
   return [...byPartition.values()]
 }
 

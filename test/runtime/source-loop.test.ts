@@ -96,3 +96,24 @@ test('polling and encoding go on while a commit runs, and what has gathered by i
   expect(next.filter(position => position !== undefined)).toEqual([10, 1000])
   await embedded.close()
 })
+
+test('of positions for one source partition the last one holds, in whatever order its members stand', async () => {
+  const broker = await openAsNewProcess({ files: new MemoryFiles(new SeededRandom(1)) })
+  const { connector } = countingSource('numbers', 0)
+  const partitions = [
+    { a: 1, b: 2 },
+    { b: 2, a: 1 },
+    { a: 1, b: 2 },
+  ]
+  const checkpoints = partitions.map((partition, next) => ({ partition, position: { next } }))
+  let polls = 0
+  const open = async () => ({
+    poll: async () => (polls++ === 0 ? { parts: [], checkpoints } : ('finished' as const)),
+    close: async () => {},
+  })
+  const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig({ ...connector, open })], []), environment)
+  await worker.finished
+  expect(await broker.checkpoints('counting')).toMatchObject([{ value: { next: 2 } }])
+  await broker.close()
+})
