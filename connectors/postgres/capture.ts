@@ -101,8 +101,10 @@ export class Capture implements ChangeHandler {
     const into = this.#next()
     const table = this.#tables.get(relation.oid)
     if (into === undefined || table === undefined) return
-    if (into === this.#parts.batch) this.#parts.live.changed(relation, old, row)
-    table.update(old, row, this.#source(lsn), into)
+    const isTold = table.update(old, row, this.#source(lsn), into)
+    if (into !== this.#parts.batch) return
+    if (isTold) this.#parts.live.changed(relation, old, row)
+    else this.#parts.live.leftOut(relation, old, row)
   }
 
   delete(relation: Relation, old: OldRow, lsn: Lsn): void {

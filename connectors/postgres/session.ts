@@ -9,7 +9,8 @@ import { ensurePublication, publicationState } from './publication.ts'
 import { setReplicaIdentities } from './replica-identity-rules.ts'
 import { createSlot, dropSlot, makeFailover, type SlotState, type SlotWait, slotState, waitForSlot } from './slot.ts'
 import { checkPublication, checkSlot, checkUnread } from './slot-check.ts'
-import { planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
+import { checkCondition, planSnapshots, type SnapshotPlan, staleProgress } from './snapshot/index.ts'
+import { rowsToRead } from './snapshot-overrides.ts'
 import { checkTableCount, TableFilter } from './table-filter.ts'
 import type { TableInfo } from './table-info.ts'
 import { timelineHistory } from './timeline.ts'
@@ -107,6 +108,7 @@ async function begin(
       exported: undefined,
     }
   }
+  await checkConditions(client, plan.initial, options)
   const first = await firstPlace(connections, client, options, plan, catalog, context)
   const { systemId, timeline } = catalog.server
   // Behind the making of the slot: what was made before it, and after the tables were listed, is not in the stream.
@@ -116,6 +118,19 @@ async function begin(
   const begins = { commitLsn: 0, changes: undefined, lastCommit: 0, messageLsn: 0, commitTime: 0, binary }
   const begun = { ...begins, end: first.lsn, systemId, timeline, since, lists, publication }
   return { ...common, plan, position: begun, attachedSince: since, ...first }
+}
+
+/** Before a slot is made for a snapshot: throws CONFIG_INVALID where the server does not take what chooses its rows. */
+async function checkConditions(
+  client: pg.Client,
+  tables: readonly TableInfo[],
+  options: PostgresOptions,
+): Promise<void> {
+  const rows = rowsToRead(options)
+  for (const table of tables) {
+    const condition = rows(table)
+    if (condition !== undefined) await checkCondition(client, table, condition)
+  }
 }
 
 /** Which tables are captured, as far as the configuration says. */

@@ -53,19 +53,20 @@ export class TableEvents {
     this.#form.add('r', undefined, row, undefined, undefined, source, into)
   }
 
-  /** A change of the key is a delete and an insert, each with the other's key in a header. */
-  update(old: OldRow | undefined, row: Tuple, source: ChangeSource, into: EventBatch): void {
-    if (this.#skipsUpdates) return
+  /** A change of the key is a delete and an insert, each with the other's key in a header. False: it is left out. */
+  update(old: OldRow | undefined, row: Tuple, source: ChangeSource, into: EventBatch): boolean {
+    if (this.#skipsUpdates) return false
     const earlier = old?.tuple
     if (earlier === undefined || !this.#keyChanged(earlier, row)) {
-      if (this.#rules.skipsUnchanged && old?.kind === 'full' && this.#isSameRow(old.tuple, row)) return
+      if (this.#rules.skipsUnchanged && old?.kind === 'full' && this.#isSameRow(old.tuple, row)) return false
       this.#form.add('u', old, row, earlier, undefined, source, into)
-      return
+      return true
     }
     this.#form.add('d', old, undefined, undefined, { header: '__debezium.newkey', row, earlier }, source, into)
     if (this.#rules.tombstones) this.#form.addTombstone(into)
     const moved = { header: '__debezium.oldkey', row: earlier, earlier: undefined } as const
     this.#form.add('c', undefined, row, earlier, moved, source, into)
+    return true
   }
 
   delete(old: OldRow, source: ChangeSource, into: EventBatch): void {

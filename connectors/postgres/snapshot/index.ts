@@ -17,6 +17,7 @@
  * ```
  */
 export { type InitialSnapshot, type InitialSnapshotParts, openInitialSnapshot } from './initial-snapshot.ts'
+export { checkCondition } from './leaves.ts'
 export type { LiveSnapshotParts, LiveSnapshots } from './live-contract.ts'
 export { openLiveSnapshots } from './live-snapshots.ts'
 export { included, planSnapshots, type SnapshotPlan } from './plan.ts'

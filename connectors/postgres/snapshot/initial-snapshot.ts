@@ -11,6 +11,7 @@ import { CopyRows } from './copy-rows.ts'
 import { HeldRow } from './held-row.ts'
 import { type Leaf, leavesOf, spanOf } from './leaves.ts'
 import { type Part, PartReader } from './part-reader.ts'
+import type { Place } from './place.ts'
 import { newProgress, progressCheckpoint, type TableProgress } from './progress.ts'
 import {
   type NeededColumns,
@@ -71,6 +72,14 @@ export interface InitialSnapshot {
 const PART_BYTES = 1 << 20
 const REPORT_MS = 1000
 
+/** What was not begun of a leaf. Its parts are made one by one: a large table has millions. */
+interface Rest {
+  readonly table: SnapshotTable
+  readonly leaf: Leaf
+  readonly span: Place
+  from: Place
+}
+
 /** Rows as of an exported snapshot, part by part, each with `SET TRANSACTION SNAPSHOT`, several connections at once. */
 export async function openInitialSnapshot(parts: InitialSnapshotParts): Promise<InitialSnapshot> {
   const snapshot = new ExportedSnapshot(parts)
@@ -90,7 +99,7 @@ class ExportedSnapshot implements InitialSnapshot {
   readonly #idle: PartReader[] = []
   /** In the order of their parts: the first one's turn it is. */
   readonly #busy: PartReader[] = []
-  #work: Part[] = []
+  #rest: Rest[] = []
   /** Parts that are not read to their end, by table: there may be hundreds of thousands. */
   readonly #open = new Map<SnapshotTable, number>()
   #sources: Record<SnapshotMark, SnapshotSource> | undefined
@@ -148,8 +157,9 @@ class ExportedSnapshot implements InitialSnapshot {
       for (const leaf of leaves) this.#plan(table, leaf)
       if (leaves.every(leaf => leaf.end === 0)) this.#closed.set(table, { ...progress, done: true })
     }
-    log.info({ tables: tables.length, parts: this.#work.length }, 'snapshot begins')
-    const threads = Math.max(1, Math.min(options['snapshot.max.threads'], this.#work.length))
+    const work = [...this.#open.values()].reduce((sum, open) => sum + open, 0)
+    log.info({ tables: tables.length, parts: work }, 'snapshot begins')
+    const threads = Math.max(1, Math.min(options['snapshot.max.threads'], work))
     for (let i = 0; i < threads; i++) {
       this.#idle.push(
         new PartReader(await connect(), { snapshot: name, binary, rowsToRead, needed: this.#parts.needed, clock }),
@@ -159,7 +169,7 @@ class ExportedSnapshot implements InitialSnapshot {
 
   #plan(table: SnapshotTable, leaf: Leaf): void {
     const span = spanOf(leaf, this.#parts.options['snapshot.fetch.size'], PART_BYTES)
-    for (let from = 0; from < leaf.end; from += span) this.#work.push({ table, leaf, from, to: from + span })
+    if (leaf.end > 0) this.#rest.push({ table, leaf, span, from: 0 })
     this.#open.set(table, (this.#open.get(table) ?? 0) + Math.ceil(leaf.end / span))
   }
 
@@ -184,11 +194,19 @@ class ExportedSnapshot implements InitialSnapshot {
   }
 
   #employ(): void {
-    while (this.#idle.length > 0 && this.#work.length > 0) {
+    while (this.#idle.length > 0 && this.#rest.length > 0) {
       const reader = this.#idle.shift()!
-      reader.start(this.#work.shift()!)
+      reader.start(this.#nextPart())
       this.#busy.push(reader)
     }
+  }
+
+  #nextPart(): Part {
+    const rest = this.#rest[0]!
+    const { table, leaf, span, from } = rest
+    rest.from += span
+    if (rest.from >= leaf.end) this.#rest.shift()
+    return { table, leaf, from, to: rest.from }
   }
 
   /**
@@ -267,9 +285,10 @@ class ExportedSnapshot implements InitialSnapshot {
   #giveUp(table: SnapshotTable): void {
     const { schema, table: name } = table.info
     this.#rewritten.add(table.info)
-    this.#work = this.#work.filter(part => part.table !== table)
+    this.#rest = this.#rest.filter(rest => rest.table !== table)
     this.#open.set(table, 0)
-    const progress = newProgress(table.info, this.#progress.get(table)!.id)
+    const { id, filter } = this.#progress.get(table)!
+    const progress = newProgress(table.info, id, { adHoc: false, blocking: false, filter })
     this.#closed.set(table, progress)
     this.#parts.log.warn(
       { table: `${schema}.${name}` },

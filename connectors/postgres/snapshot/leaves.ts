@@ -1,5 +1,7 @@
 import type pg from 'pg'
+import { KtsError } from '../../../runtime/api/index.ts'
 import { serverError } from '../server-error.ts'
+import type { TableInfo } from '../table-info.ts'
 import { PLACES_PER_BLOCK, type Place, placesBetween } from './place.ts'
 import { type NeededColumns, rowKey, type SnapshotTable } from './rows.ts'
 
@@ -99,6 +101,23 @@ export async function beginPart(
   }
   await client.query('ROLLBACK')
   return undefined
+}
+
+/** Throws CONFIG_INVALID where the server does not take it as a condition on the table. */
+export async function checkCondition(
+  client: pg.Client,
+  { schema, table }: Pick<TableInfo, 'schema' | 'table'>,
+  condition: string,
+): Promise<void> {
+  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
+  try {
+    // The extended protocol takes one statement only, and this one is never run.
+    const query = { text: `EXPLAIN SELECT 1 FROM ${name} WHERE (${condition}\n)`, queryMode: 'extended' }
+    await client.query(query as pg.QueryConfig)
+  } catch (error) {
+    const problem = serverError(error, `condition for ${schema}.${table}`)
+    throw problem.code === 'RETRIABLE' ? problem : new KtsError('CONFIG_INVALID', problem.message, { cause: error })
+  }
 }
 
 export interface CopyOptions {

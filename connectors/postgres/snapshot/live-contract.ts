@@ -37,13 +37,15 @@ export interface LiveSnapshotParts {
 }
 
 /**
- * Tables that are read while the stream runs. Everything that the stream tells must be told here too, in its order, and
- * before events are made of it (what was passed over as told by an earlier run must not).
+ * Tables that are read while the stream runs. Everything that the stream tells must be told here too, in its order (what
+ * was passed over as told by an earlier run must not).
  */
 export interface LiveSnapshots {
   begin(transaction: CommittedTransaction): void
   /** An insert (`old` undefined), an update, or a delete (`row` undefined). Costs next to nothing while nothing is read. */
   changed(relation: Relation, old: OldRow | undefined, row: Tuple | undefined): void
+  /** An update that no event is made of. */
+  leftOut(relation: Relation, old: OldRow | undefined, row: Tuple): void
   truncated(relations: readonly Relation[]): void
   /** Messages with a prefix that begins with `kts-connect.`. */
   message(message: LogicalMessage): void

@@ -2,10 +2,18 @@ import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
 import { type Clock, KtsError, type Logger, sleep } from '../../../runtime/api/index.ts'
 import { closeClient } from '../connection.ts'
-import { serverError } from '../server-error.ts'
 import type { TableInfo } from '../table-info.ts'
 import { Chunk } from './chunk.ts'
-import { beginPart, copyPart, type Leaf, leavesOf, quoteIdentifier, spanOf, writersOf } from './leaves.ts'
+import {
+  beginPart,
+  checkCondition,
+  copyPart,
+  type Leaf,
+  leavesOf,
+  quoteIdentifier,
+  spanOf,
+  writersOf,
+} from './leaves.ts'
 import type { LiveTable } from './live-table.ts'
 import type { Place } from './place.ts'
 import { type NeededColumns, snapshotTable } from './rows.ts'
@@ -81,16 +89,7 @@ export class LiveReader {
 
   /** Throws CONFIG_INVALID where the server does not take it as a condition on the table. */
   async checkFilter(info: TableInfo, filter: string): Promise<void> {
-    const client = await this.client()
-    const name = `${quoteIdentifier(info.schema)}.${quoteIdentifier(info.table)}`
-    try {
-      // The extended protocol takes one statement only, and this one is never run.
-      const query = { text: `EXPLAIN SELECT 1 FROM ${name} WHERE (${filter}\n)`, queryMode: 'extended' }
-      await client.query(query as pg.QueryConfig)
-    } catch (error) {
-      const problem = serverError(error, `condition for ${info.schema}.${info.table}`)
-      throw problem.code === 'RETRIABLE' ? problem : new KtsError('CONFIG_INVALID', problem.message, { cause: error })
-    }
+    await checkCondition(await this.client(), info, filter)
   }
 
   /**

@@ -93,6 +93,10 @@ class Live implements LiveSnapshots {
     this.#tables.of(relation.oid)?.changed(relation, old, row, this.#transaction!.commitLsn)
   }
 
+  leftOut(relation: Relation, old: OldRow | undefined, row: Tuple): void {
+    this.#tables.of(relation.oid)?.leftOut(relation, old, row)
+  }
+
   truncated(relations: readonly Relation[]): void {
     for (const { oid } of relations) this.#tables.of(oid)?.truncated(this.#transaction!.commitLsn)
   }
@@ -175,8 +179,7 @@ class Live implements LiveSnapshots {
   }
 
   checkpoints(): SourceCheckpoint[] | undefined {
-    const under = this.#under
-    if (under?.due === true && under.told > 0) return undefined
+    if (this.#under?.due === true && this.#under.told > 0) return undefined
     return this.#tables.checkpoints()
   }
 
@@ -260,12 +263,16 @@ class Live implements LiveSnapshots {
         continue
       }
       try {
-        if (table.exact) await this.#readBlocking(table)
-        else await this.#readBeside(table)
+        await (table.exact ? this.#readBlocking(table) : this.#readBeside(table))
       } catch (cause) {
         const error = serverError(cause, `snapshot of ${table.name}`)
         if (!this.#closed && isDenied(error)) {
           await this.#waitForRight(table, error)
+          continue
+        }
+        if (!this.#closed && reactionTo(error) !== 'retry' && this.#tables.hasOldCondition(table)) {
+          await this.#leave(table)
+          this.#tables.followNewCondition(table, error)
           continue
         }
         // A condition that a signal brought (it may fail on some row only) must not stop the stream for good.
@@ -273,17 +280,14 @@ class Live implements LiveSnapshots {
         if (!isRequest || this.#closed) throw error
         this.#parts.log.error({ table: table.name }, `the snapshot that was asked for is given up: ${error.message}`)
         this.#tables.giveUp(table)
-        this.#under = undefined
-        await this.#reader.close()
+        await this.#leave(table)
       }
     }
   }
 
   /** A right that one table lacks must not stop the stream of all: the others come first, and it is tried again. */
   async #waitForRight(table: LiveTable, error: unknown): Promise<void> {
-    this.#under = undefined
-    table.closeWindow()
-    await this.#reader.close()
+    await this.#leave(table)
     this.#denied.add(table, error)
     this.#tables.putLast(table)
     const next = this.#tables.next()
@@ -291,6 +295,13 @@ class Live implements LiveSnapshots {
     const again = new AbortController()
     this.#work = () => again.abort()
     if (!this.#closed) await sleep(this.#parts.clock, DENIED_MS, again.signal)
+  }
+
+  /** Reading it has failed. */
+  async #leave(table: LiveTable): Promise<void> {
+    this.#under = undefined
+    table.closeWindow()
+    await this.#reader.close()
   }
 
   async #readBeside(table: LiveTable): Promise<void> {

@@ -139,6 +139,18 @@ export class LiveTable {
     if (isOwed || owes) this.changedState = true
   }
 
+  /**
+   * An update that no event is made of. It has written the row to another place, where nothing is read any more perhaps: so
+   * the row is read by its key.
+   */
+  leftOut(relation: Relation, old: OldRow | undefined, row: Tuple): void {
+    if (!this.begun || this.key === undefined || this.allRead) return
+    const columns = this.#columnsIn(relation)
+    if (columns === undefined) return
+    this.#owe(keyOf(row, columns, old?.tuple))
+    this.changedState = true
+  }
+
   #owe(key: RowKey): void {
     if (this.overflowed) return
     this.#owed.set(key.text, key)

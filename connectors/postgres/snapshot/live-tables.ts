@@ -1,4 +1,4 @@
-import { randomId, type SourceCheckpoint } from '../../../runtime/api/index.ts'
+import { type KtsError, randomId, type SourceCheckpoint } from '../../../runtime/api/index.ts'
 import { type RowsToRead, rowsToRead } from '../snapshot-overrides.ts'
 import type { TableInfo } from '../table-info.ts'
 import type { LiveSnapshotParts } from './live-contract.ts'
@@ -114,6 +114,19 @@ export class LiveTables {
   /** From the beginning, under another id. */
   restart(table: LiveTable): void {
     table.restart(this.#anew(table.table.info, table.progress))
+  }
+
+  /** Rows are chosen by a condition of an earlier configuration. */
+  hasOldCondition({ progress, table }: LiveTable): boolean {
+    const { adHoc, filter } = progress
+    return !adHoc && filter !== undefined && filter !== this.#rowsToRead(table.info)
+  }
+
+  /** From the beginning, since the one before failed: whoever has mended it expects that it is followed. */
+  followNewCondition(table: LiveTable, error: KtsError): void {
+    const message = `the table is read anew, by the condition that is configured now: ${error.message}`
+    this.#parts.log.warn({ table: table.name }, message)
+    this.restart(table)
   }
 
   /** From the beginning, as of one place at which the stream waits: that ends, however fast the table changes. */

@@ -4,7 +4,7 @@ import { closeClient } from '../connection.ts'
 import { CopyStream, type Lump } from '../copy-stream.ts'
 import { serverError } from '../server-error.ts'
 import type { RowsToRead } from '../snapshot-overrides.ts'
-import { beginPart, copyPart, type Leaf } from './leaves.ts'
+import { beginPart, checkCondition, copyPart, type Leaf } from './leaves.ts'
 import type { Place } from './place.ts'
 import type { NeededColumns, SnapshotTable } from './rows.ts'
 
@@ -24,12 +24,11 @@ export interface PartReaderOptions {
   readonly clock: Clock
 }
 
-/** What a part may wait with in memory until its turn comes. */
+/** What a part may wait with in memory until it is asked for. */
 const AHEAD_BYTES = 16 << 20
 const WAIT_MS = 1000
-/** So long nobody asks for more: the rest of the part is read into memory, up to a bound, since DDL waits for its lock. */
+/** So long nobody asks for more: the rest of the part is read ahead too, since DDL waits for its lock. */
 const STALLED_MS = 5_000
-const REST_BYTES = 32 << 20
 const UNDEFINED_COLUMN = '42703'
 
 /**
@@ -42,7 +41,6 @@ export class PartReader {
   #copy: CopyStream | undefined
   #ahead: Lump[] = []
   #aheadBytes = 0
-  #aheadMax = AHEAD_BYTES
   #given: Mutable<Lump> | undefined
   #stalled: Timer | undefined
   #pump: Promise<void> | undefined
@@ -63,7 +61,6 @@ export class PartReader {
     this.part = part
     this.#ahead = []
     this.#aheadBytes = 0
-    this.#aheadMax = AHEAD_BYTES
     this.#isTurn = false
     this.#ended = false
     this.rewritten = false
@@ -93,15 +90,16 @@ export class PartReader {
     } catch (error) {
       // A column was dropped or renamed: the snapshot is older than the definition that the server reads by.
       const { sqlState } = serverError(error, 'reading').details ?? {}
-      if (filter !== undefined || sqlState !== UNDEFINED_COLUMN) throw error
+      if (sqlState !== UNDEFINED_COLUMN) throw error
       await this.#client.query('ROLLBACK')
+      if (filter !== undefined) await checkCondition(this.#client, part.table.info, filter)
       this.rewritten = true
       this.#ended = true
     }
   }
 
   async #readAhead(): Promise<void> {
-    while (!this.#isTurn && !this.#ended && this.#aheadBytes < this.#aheadMax) {
+    while (!this.#isTurn && !this.#ended && this.#aheadBytes < AHEAD_BYTES) {
       const lump = await this.#pull()
       if (lump === undefined || lump.count === 0) continue
       const copy = copyOf(lump)
@@ -124,8 +122,6 @@ export class PartReader {
     // What was given lies where the next rows will.
     Object.assign(this.#given!, copyOf(this.#given!))
     this.#isTurn = false
-    this.#aheadBytes = 0
-    this.#aheadMax = REST_BYTES
     this.#pump = Promise.resolve(this.#pump)
       .then(() => this.#readAhead())
       .catch(error => {
@@ -135,12 +131,14 @@ export class PartReader {
 
   async #next(): Promise<Lump | undefined> {
     this.#isTurn = true
-    const read = this.#ahead.shift()
-    if (read !== undefined) return read
-    if (this.#pump !== undefined) {
+    if (this.#ahead.length === 0) {
       await this.#pump
       this.#pump = undefined
-      if (this.#ahead.length > 0) return this.#ahead.shift()
+    }
+    const read = this.#ahead.shift()
+    if (read !== undefined) {
+      this.#aheadBytes -= read.bytes.length
+      return read
     }
     if (this.#error !== undefined) {
       const { schema, table } = this.part!.table.info

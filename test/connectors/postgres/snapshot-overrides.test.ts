@@ -145,6 +145,56 @@ describe('snapshots of chosen rows', () => {
     expect(ids(c, 't')).toEqual(numbers(30_000, i => i % 3 === 0))
   })
 
+  test('have the same rows where the table was rewritten under the snapshot, and a kill came before it was read again', async () => {
+    const c = await Connector.make(server, SCHEMA, { ...SELECTS })
+    connector = c
+    await c.open()
+    await c.sql('VACUUM FULL t')
+    await c.pollUntil(() => c.progress('t') !== undefined)
+    expect(c.progress('t')).toMatchObject({ done: false, rows: 0 })
+    await c.restart()
+    await c.caughtUp(['t'])
+    expect(ids(c, 't')).toEqual(numbers(30_000, i => i % 3 === 0))
+  })
+
+  test('are not begun, nor a slot made for them, with a condition that the server does not take', async () => {
+    const c = await Connector.make(server, SCHEMA, overrides({ 'public.t': 'SELECT * FROM public.t WHERE flg = 0' }))
+    connector = c
+    await expect(c.open()).rejects.toThrow(/^condition for public\.t: column "flg" does not exist/)
+    expect((await c.sql(`SELECT FROM pg_replication_slots WHERE slot_name = '${c.slot}'`)).rowCount).toBe(0)
+  })
+
+  test('go on where a column is dropped under them that the condition does not name; one that it names is said', async () => {
+    const c = await Connector.make(server, SCHEMA, SELECTS)
+    connector = c
+    await c.open()
+    await c.sql('ALTER TABLE t DROP COLUMN v')
+    await c.caughtUp(['t'])
+    expect(ids(c, 't')).toEqual(numbers(30_000, i => i % 3 === 0))
+    await c.close()
+    const wrong = await Connector.make(server, SCHEMA, SELECTS)
+    connector = wrong
+    await wrong.open()
+    await wrong.sql('ALTER TABLE t DROP COLUMN flag')
+    await expect(wrong.caughtUp(['t'])).rejects.toThrow(/^condition for public\.t: column .*flag does not exist/)
+  })
+
+  test('begin anew by the condition that is configured, where the one before fails on some row', async () => {
+    const fails = overrides({ 'public.t': 'SELECT * FROM public.t WHERE 1 / (id - 20000) = 0' })
+    const c = await Connector.make(server, SCHEMA, { ...fails, 'snapshot.fetch.size': 1000 })
+    connector = c
+    await c.open()
+    await expect(c.caughtUp(['t'])).rejects.toThrow(/division by zero/)
+    expect(c.progress('t')!.filter).toBe('1 / (id - 20000) = 0')
+    await c.restart()
+    await expect(c.caughtUp(['t'])).rejects.toThrow(/division by zero/)
+    c.settings = { ...c.settings, ...overrides({ 'public.t': 'SELECT * FROM public.t WHERE flag = 0' }) }
+    await c.restart()
+    await c.caughtUp(['t'])
+    const told = new Set(ids(c, 't'))
+    expect(numbers(30_000, i => i % 3 === 0).filter(id => !told.has(id))).toEqual([])
+  })
+
   test('are made of a table that comes later, and not for a signal, which has conditions of its own', async () => {
     const c = await Connector.make(
       server,
