@@ -11,10 +11,14 @@ import { constantCodec, hashOf, truncated, withParameters, withSchema, withValue
 type Apply = (codec: ColumnCodec, type: SourceType) => ColumnCodec
 
 interface Rule {
+  /** As it was given, for the columns that are meant. */
+  readonly pattern: string
   readonly columns: NameFilter
   readonly apply: Apply
   /** True: hides what is in the column. */
   readonly masks: boolean
+  /** Some column is meant. */
+  isUsed: boolean
 }
 
 /**
@@ -45,7 +49,9 @@ export class ColumnRules {
   /** The codec of the column in rows. `inKey`: it is told in keys as well, as it is. */
   apply(codec: ColumnCodec, { schema, table }: Relation, column: ColumnInfo, inKey: boolean): ColumnCodec {
     const name = `${schema}.${table}.${column.name}`
-    const rule = this.#rules.find(({ columns }) => columns.includes(name))
+    const rules = this.#rules.filter(({ columns }) => columns.includes(name))
+    for (const each of rules) each.isUsed = true
+    const [rule] = rules
     const isPropagated = (type: string) =>
       this.#propagated?.includes(name) === true ||
       this.#propagatedTypes?.includes(`${schema}.${table}.${type}`) === true
@@ -54,6 +60,16 @@ export class ColumnRules {
     const ruled = rule?.apply(codec, type) ?? codec
     if (rule?.masks === true) this.#warnOf(name, codec, inKey)
     return isPropagated(type.name) ? withParameters(ruled, parametersOf(type, column)) : ruled
+  }
+
+  /** Of masks that no column has had so far: where one is misspelt, what it should hide is told. */
+  warnOfUnused(): void {
+    for (const { pattern, masks, isUsed } of this.#rules) {
+      if (masks && !isUsed)
+        this.#warn(
+          `column.mask: no column in the rows of captured tables matches ${pattern} (schema.table.column): it masks nothing`,
+        )
+    }
   }
 
   #warnOf(name: string, codec: ColumnCodec, inKey: boolean): void {
@@ -80,8 +96,8 @@ function rulesOf(
   masks = true,
 ): Rule[] {
   return Object.entries(options).flatMap(([name, patterns]) => {
-    const columns = filterOf(patterns)
-    return columns === undefined ? [] : [{ columns, apply: applyOf(name), masks }]
+    const apply = applyOf(name)
+    return patterns.map(pattern => ({ pattern, columns: new NameFilter([pattern], []), apply, masks, isUsed: false }))
   })
 }
 

@@ -61,6 +61,7 @@ export class Events {
   readonly #clock: Clock
   readonly #codecOf: CodecOf
   readonly #shapes: TableShapes
+  readonly #columnRules: ColumnRules
   readonly #context: EventContext
   readonly #rules: EventRules
   readonly #messages: NameFilter
@@ -77,8 +78,8 @@ export class Events {
     this.#clock = clock
     this.#codecOf = parts.codecOf
     this.#lastCommit = parts.lastCommit
-    const rules = new ColumnRules(options, parts.types, parts.log)
-    this.#shapes = new TableShapes(options, parts.codecOf, rules, parts.log)
+    this.#columnRules = new ColumnRules(options, parts.types, parts.log)
+    this.#shapes = new TableShapes(options, parts.codecOf, this.#columnRules, parts.log)
     const names = { version, server: options['topic.prefix'], database }
     this.#context = new EventContext({
       names,
@@ -108,6 +109,11 @@ export class Events {
       ? new PackedForm(this.#context, shape)
       : new RecordForm(this.#context, shape)
     return new TableEvents(shape, form, this.#rules)
+  }
+
+  /** To be asked once all tables that are captured now were asked for. */
+  warnOfUnusedMasks(): void {
+    this.#columnRules.warnOfUnused()
   }
 
   /**

@@ -111,6 +111,27 @@ describe('rows with masked columns', () => {
     )
   })
 
+  test('are told of where a mask is for no column at all, without its salt', () => {
+    const log = recordingLogger()
+    bothForms(
+      events => {
+        events.table(table, info)
+        events.warnOfUnusedMasks()
+      },
+      {
+        'column.mask.with.<length>.chars': { 'column.mask.with.3.chars': ['.*[.]name', 'people[.]nmae'] },
+        'column.mask.hash.v2.<algorithm>.with.salt.<salt>': { 'column.mask.hash.v2.MD5.with.salt.hush': ['.*[.]mail'] },
+        'column.truncate.to.<length>.chars': { 'column.truncate.to.4.chars': ['nothing'] },
+      } as Partial<EventOptions>,
+      { log },
+    )
+    const said = [...new Set(log.lines.map(({ message }) => message))]
+    expect(said).toHaveLength(2)
+    expect(said[0]).toMatch(/no column in the rows of captured tables matches people\[\.\]nmae/)
+    expect(said[1]).toMatch(/matches \.\*\[\.\]mail/)
+    expect(said.join()).not.toMatch(/hush/)
+  })
+
   test('NULL is masked too, as with Debezium, and stays NULL where it is hashed or cut', () => {
     const [event] = bothForms(
       (events, into) =>
