@@ -4,6 +4,8 @@ import { spellings } from './option-reader.ts'
 import type { ReadTransform } from './transform-options.ts'
 
 const HIDDEN = '[hidden]'
+/** In names that nobody declares one by one, such as `producer.override.sasl.jaas.config`. */
+const SECRET_NAME = /password|passphrase|secret|jaas|credential/i
 
 /** A connector's options as they were written, `${…}` unresolved and secrets masked: what REST shows. */
 export function shownOptions(
@@ -17,7 +19,8 @@ export function shownOptions(
   const names = spellings(specs)
   for (const option of options) {
     const spec = specs[names.get(option.key) ?? '']
-    if (!/^transforms(\.|$)/.test(option.key)) shown[shownName(option.key)] = textOf(option, spec?.type === 'secret')
+    const secret = spec === undefined ? SECRET_NAME.test(option.key) : spec.type === 'secret'
+    if (!/^transforms(\.|$)/.test(option.key)) shown[shownName(option.key)] = textOf(option, secret)
   }
   if (transforms.length > 0) shown.transforms = transforms.map(t => t.config.name).join(',')
   for (const { config, given, type } of transforms) {

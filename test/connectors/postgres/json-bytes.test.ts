@@ -10,7 +10,8 @@ const written = (write: (json: JsonBytes) => void) => {
 }
 
 const quoted = (text: string) => {
-  const bytes = Buffer.from(`__${text}__`)
+  // Around it is what would need escapes.
+  const bytes = Buffer.from(`"\\${text}\\"`)
   return written(json => json.string(bytes, 2, bytes.length - 2))
 }
 

@@ -72,4 +72,14 @@ describe('options whose names hold a part of their own', () => {
     expect(sources[0]!.shown).toMatchObject({ 'column.mask.hash.v2.SHA-256.with.salt.[hidden]': 'public.c.s' })
     expect(JSON.stringify(sources[0]!.shown)).not.toMatch(/hush/)
   })
+
+  test('are shown without passwords of what is taken without effect', async () => {
+    const { sources } = await load({
+      'producer.override.sasl.jaas.config': 'org.apache.kafka.Login required password="hush";',
+      'schema.history.internal.producer.ssl.key.password': 'hush',
+      'producer.override.linger.ms': '5',
+    })
+    expect(sources[0]!.shown['producer.override.linger.ms']).toBe('5')
+    expect(JSON.stringify(sources[0]!.shown)).not.toMatch(/hush/)
+  })
 })
