@@ -99,6 +99,7 @@ export class PostgresSourceTask implements SourceTask {
     const shapes = session.tables.map(info =>
       this.#events.table(snapshotTable(info, session.generatedColumns).relation, info),
     )
+    this.#events.warnOfUnusedMasks()
     const { plan } = session
     this.#rewritten = new RewrittenTables({
       server: options['topic.prefix'],
