@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { type Clock, errorCode, errorMessage, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
+import { serverError } from './server-error.ts'
 import { type CreationWatch, watchCreation } from './slot-wait.ts'
 
 /** A logical slot as pg_replication_slots shows it. */
@@ -135,13 +136,15 @@ function checkFailover(serverVersion: number): void {
 
 /**
  * Has standbys keep a copy of a slot that was made without (`serverVersion`: as 170004). Nobody may read it meanwhile. Rejects with
- * CONFIG_INVALID where the server refuses. https://www.postgresql.org/docs/17/protocol-replication.html (ALTER_REPLICATION_SLOT)
+ * RETRIABLE where the server is away, with CONFIG_INVALID where it refuses. https://www.postgresql.org/docs/17/protocol-replication.html (ALTER_REPLICATION_SLOT)
  */
 export async function makeFailover(replication: pg.Client, name: string, serverVersion: number): Promise<void> {
   checkFailover(serverVersion)
   try {
     await replication.query(`ALTER_REPLICATION_SLOT ${quoted(name)} (FAILOVER true)`)
   } catch (error) {
+    const told = serverError(error, `slot.failover: slot ${name}`)
+    if (told.code === 'RETRIABLE') throw told
     throw new KtsError(
       'CONFIG_INVALID',
       `slot.failover: slot ${name} could not be made one that standbys keep a copy of: ${errorMessage(error)}; set it to false, or drop the slot for a new one`,

@@ -1,9 +1,16 @@
 import type pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { cleanUp } from '../../../connectors/postgres/clean-up.ts'
-import { closeClient } from '../../../connectors/postgres/connection.ts'
+import { closeClient, cut } from '../../../connectors/postgres/connection.ts'
 import { ensurePublication } from '../../../connectors/postgres/publication.ts'
-import { createSlot, dropSlot, literal, slotState, waitForSlot } from '../../../connectors/postgres/slot.ts'
+import {
+  createSlot,
+  dropSlot,
+  literal,
+  makeFailover,
+  slotState,
+  waitForSlot,
+} from '../../../connectors/postgres/slot.ts'
 import { TableFilter } from '../../../connectors/postgres/table-filter.ts'
 import { silentLogger, systemClock } from '../../../runtime/api/index.ts'
 import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts'
@@ -159,6 +166,16 @@ it('slot.failover makes a slot that was there without one that standbys keep a c
       await pipeline.close()
     }
   }
+}, 60_000)
+
+it('slot.failover is tried again where the connection was cut, and refused where there is no slot', async () => {
+  const server = await sharedPostgres(17)
+  const client = await replication(server, 'postgres')
+  await expect(makeFailover(client, name(), 170_000)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  const ended = new Promise(resolve => client.once('end', resolve))
+  cut(client)
+  await ended
+  await expect(makeFailover(client, name(), 170_000)).rejects.toMatchObject({ code: 'RETRIABLE' })
 }, 60_000)
 
 it('slot.failover is refused below 17', async () => {
