@@ -1,9 +1,11 @@
 import type { ReadConnector } from './connector-options.ts'
+import { writtenText } from './flat-options.ts'
 import type { Problems } from './problems.ts'
 import type { WorkerConfig } from './types.ts'
 
 const BOUNDARY = 'transaction.boundary'
 const INTERVAL = 'transaction.boundary.interval.ms'
+const REQUIRED = 'exactly.once.support'
 const SUPPORT = 'exactly.once.source.support'
 const TIMEOUT = 'transaction.timeout.ms'
 
@@ -29,6 +31,9 @@ export function checkTransactions(
       else if (worker[SUPPORT] === 'disabled')
         report(BOUNDARY, `expected poll or interval, since worker.${SUPPORT} is disabled; got connector`)
     }
+    const required = given.get(REQUIRED)
+    if (required !== undefined && /^required$/i.test(writtenText(required).trim()) && worker[SUPPORT] === 'disabled')
+      report(REQUIRED, `expected requested, since worker.${SUPPORT} is disabled; got required`)
     const interval = config.common[INTERVAL] ?? worker['offset.flush.interval.ms']
     if (boundary === 'interval' && interval >= worker[TIMEOUT])
       report(

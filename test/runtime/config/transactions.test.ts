@@ -43,6 +43,15 @@ test('transactions by the connector are for connectors that can, and only in tra
   ])
 })
 
+test('a source that requires exactly once has it, or the configuration is refused', async () => {
+  const required = 'exactly.once.support: required'
+  await loadText(yaml(required), options)
+  await loadText(yaml('exactly.once.support: requested', 'exactly.once.source.support: disabled'), options)
+  expect(await problemsOf(yaml(required, 'exactly.once.source.support: disabled'), options)).toEqual([
+    '/p/a.yaml:5:27 sources.a.exactly.once.support: expected requested, since worker.exactly.once.source.support is disabled; got required',
+  ])
+})
+
 test('a connector that says nothing of transactions cannot define them', async () => {
   const text = 'sources: { a: { type: file, paths: [x], topic: t, transaction.boundary: connector } }\n'
   expect((await problemsOf(text, options)).join()).toContain('with these options file does not say')
