@@ -7,6 +7,7 @@ import {
   type SourceCheckpoint,
   type SourcePart,
   type SourceTask,
+  sleep,
   type TaskContext,
   type TaskSignal,
 } from '../../runtime/api/index.ts'
@@ -28,6 +29,8 @@ import { VERSION } from './version.ts'
 
 /** Polls whose memory is waited for: of a long transaction the others are left to the collector. */
 const GIVEN_MAX = 16
+/** How often it is looked whether the place is durable where the stream begins. */
+const LOOK_MS = 10
 
 /** Captures one database: first the rows that there are, then every committed change, each once and in order. */
 export class PostgresSourceTask implements SourceTask {
@@ -48,6 +51,8 @@ export class PostgresSourceTask implements SourceTask {
   #forgotten: SourceCheckpoint[]
   /** Where the stream begins is to be written down. */
   #begins: boolean
+  /** That checkpoint, until it is durable. */
+  #beginning: SourceCheckpoint | undefined
   #initial: InitialPhase | undefined
   #stream: StreamPhase | undefined
   /** Parts of polls that are not durable yet, with the checkpoint by which they will be known. */
@@ -165,12 +170,18 @@ export class PostgresSourceTask implements SourceTask {
     if (this.#begins) {
       this.#begins = false
       const position = positionToJson(this.#session.position)
-      return { parts: [], checkpoints: [{ partition: streamPartition(this.#options['topic.prefix']), position }] }
+      this.#beginning = { partition: streamPartition(this.#options['topic.prefix']), position }
+      return { parts: [], checkpoints: [this.#beginning] }
     }
     if (this.#initial?.finished === false) return this.#withoutLeft(await this.#initial.poll(signal))
     const { plan } = this.#session
     if (!plan.stream) return 'finished'
     if (this.#stream === undefined) {
+      // A slot that was read, without a position, would be taken for another connector's behind a kill (checkUnread).
+      if (this.#beginning !== undefined) {
+        await sleep(this.#context.clock, LOOK_MS, signal)
+        return 'idle'
+      }
       const rewritten = this.#initial?.rewritten ?? []
       await this.#initial?.close()
       this.#initial = undefined
@@ -224,6 +235,7 @@ export class PostgresSourceTask implements SourceTask {
   committed(checkpoints: readonly SourceCheckpoint[]): void {
     this.#stream?.committed(checkpoints)
     const durable = new Set(checkpoints)
+    if (this.#beginning !== undefined && durable.has(this.#beginning)) this.#beginning = undefined
     const last = this.#given.findLastIndex(({ checkpoint }) => checkpoint !== undefined && durable.has(checkpoint))
     for (const { parts } of this.#given.splice(0, last + 1)) this.#batch.giveBack(parts)
   }
