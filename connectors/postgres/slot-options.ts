@@ -75,7 +75,7 @@ export const SLOT_OPTIONS = defineOptions({
     min: 10,
     importance: 'low',
     group: SLOT,
-    doc: 'How often the server is told how far we are, at the latest.',
+    doc: 'How often a place in the log without events is written down, at the latest; of what is durable the server is told at least as often, and each second.',
   },
   'log.disk.full.policy': {
     type: 'enum',

@@ -107,7 +107,7 @@ export const WORKER_OPTIONS = defineOptions({
     type: 'duration',
     default: 1000,
     min: 1,
-    doc: 'First wait before a failed task is started again; doubles with every failure, jittered.',
+    doc: 'First wait before a failed task is started again; doubles with every failure until the task gets on, jittered.',
   },
   'task.restart.backoff.max.ms': {
     type: 'duration',
