@@ -245,7 +245,7 @@ async function ourSlot(
   if (slot === undefined || !options['slot.failover'] || slot.failover || server.standby) return slot
   const replication = await connections.replication(context.signal)
   try {
-    await makeFailover(replication, slot.name, serverVersion)
+    await makeFailover(replication, slot.name, serverVersion, slotWait(options, context))
   } finally {
     await closeClient(replication, context.clock)
   }

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { type Clock, errorCode, errorMessage, KtsError, type Logger, sleep } from '../../runtime/api/index.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
+import { cut } from './connection.ts'
 import { serverError } from './server-error.ts'
 import { type CreationWatch, watchCreation } from './slot-wait.ts'
 
@@ -135,21 +136,38 @@ function checkFailover(serverVersion: number): void {
 }
 
 /**
- * Has standbys keep a copy of a slot that was made without (`serverVersion`: as 170004). Nobody may read it meanwhile. Rejects with
- * RETRIABLE where the server is away, with CONFIG_INVALID where it refuses. https://www.postgresql.org/docs/17/protocol-replication.html (ALTER_REPLICATION_SLOT)
+ * Has standbys keep a copy of a slot that was made without (`serverVersion`: as 170004). The server waits without end for a
+ * connection that has it, so after `wait.delayMs` it is given up. Rejects with RETRIABLE then and where the server is away, with
+ * CONFIG_INVALID where it refuses. https://www.postgresql.org/docs/17/protocol-replication.html (ALTER_REPLICATION_SLOT)
  */
-export async function makeFailover(replication: pg.Client, name: string, serverVersion: number): Promise<void> {
+export async function makeFailover(
+  replication: pg.Client,
+  name: string,
+  serverVersion: number,
+  { clock, delayMs, signal }: Pick<SlotWait, 'clock' | 'delayMs' | 'signal'>,
+): Promise<void> {
   checkFailover(serverVersion)
+  let given: KtsError | undefined
+  const giveUp = () => {
+    const why = signal?.aborted ? 'the connector stops' : 'another connection has the slot'
+    given = new KtsError('RETRIABLE', `slot.failover: gave up altering slot ${name}, since ${why}`)
+    cut(replication)
+  }
+  const timer = clock.timer(delayMs, giveUp)
+  signal?.addEventListener('abort', giveUp, { once: true })
   try {
     await replication.query(`ALTER_REPLICATION_SLOT ${quoted(name)} (FAILOVER true)`)
   } catch (error) {
     const told = serverError(error, `slot.failover: slot ${name}`)
-    if (told.code === 'RETRIABLE') throw told
+    if (given !== undefined || told.code === 'RETRIABLE') throw given ?? told
     throw new KtsError(
       'CONFIG_INVALID',
       `slot.failover: slot ${name} could not be made one that standbys keep a copy of: ${errorMessage(error)}; set it to false, or drop the slot for a new one`,
       { cause: error },
     )
+  } finally {
+    timer.cancel()
+    signal?.removeEventListener('abort', giveUp)
   }
 }
 

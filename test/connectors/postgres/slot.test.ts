@@ -168,15 +168,32 @@ it('slot.failover makes a slot that was there without one that standbys keep a c
   }
 }, 60_000)
 
-it('slot.failover is tried again where the connection was cut, and refused where there is no slot', async () => {
+it('slot.failover is tried again where the connection was cut or another has the slot, and refused where there is none', async () => {
   const server = await sharedPostgres(17)
-  const client = await replication(server, 'postgres')
-  await expect(makeFailover(client, name(), 170_000)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
-  const ended = new Promise(resolve => client.once('end', resolve))
-  cut(client)
-  await ended
-  await expect(makeFailover(client, name(), 170_000)).rejects.toMatchObject({ code: 'RETRIABLE' })
-}, 60_000)
+  const [slot, stop] = [name(), new AbortController()]
+  const alter = async (delayMs: number) => {
+    const client = await replication(server, 'postgres')
+    return makeFailover(client, slot, 170_000, { clock: systemClock, delayMs, signal: stop.signal })
+  }
+  await expect(alter(60_000)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  const gone = await replication(server, 'postgres')
+  cut(gone)
+  await expect(makeFailover(gone, slot, 170_000, { clock: systemClock, delayMs: 60_000 })).rejects.toMatchObject({
+    code: 'RETRIABLE',
+  })
+  // A temporary slot is its connection's for life.
+  const options = { name: slot, serverVersion: 170_000, failover: false, temporary: true }
+  await createSlot(await replication(server, 'postgres'), options)
+  await expect(alter(20)).rejects.toMatchObject({
+    code: 'RETRIABLE',
+    message: expect.stringContaining('another connection'),
+  })
+  setTimeout(() => stop.abort(), 20)
+  await expect(alter(60_000)).rejects.toMatchObject({
+    code: 'RETRIABLE',
+    message: expect.stringContaining('the connector stops'),
+  })
+}, 30_000)
 
 it('slot.failover is refused below 17', async () => {
   const server = await sharedPostgres(15)
