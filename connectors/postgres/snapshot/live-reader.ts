@@ -48,6 +48,8 @@ export type Give = (reading: Reading) => boolean
 
 /** How often it is looked whether transactions are over. */
 const WRITERS_MS = 100
+/** A standby that takes longer to answer is told of. */
+const STANDBY_MS = 10_000
 /** Table bytes of a chunk, about; and what is in memory at most, but for a single row. */
 const CHUNK_BYTES = 4 << 20
 const CHUNK_BYTES_MAX = 8 << 20
@@ -121,7 +123,15 @@ export class LiveReader {
     if (this.#behindCommits) return
     await client.query('BEGIN; SET LOCAL synchronous_commit = remote_apply')
     await emitWatermark(client, { kind: 'place', id: 'begin' })
-    await client.query('COMMIT')
+    const { clock, log } = this.#parts
+    const waits = clock.timer(STANDBY_MS, () =>
+      log.warn({}, 'reading tables beside the stream waits for a synchronous standby (synchronous_standby_names)'),
+    )
+    try {
+      await client.query('COMMIT')
+    } finally {
+      waits.cancel()
+    }
     this.#behindCommits = true
   }
 
