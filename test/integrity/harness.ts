@@ -23,6 +23,8 @@ export interface Report extends Findings {
   readonly exitCode: number | null | undefined
   /** Kills by the moment that they met, where the load tells them apart. */
   readonly met: Readonly<Record<string, number>>
+  /** Moments that no kill met, though one was to. */
+  readonly unmet: readonly string[]
   readonly seconds: number
   readonly ok: boolean
 }
@@ -86,7 +88,7 @@ async function killAndCompare(
   const unmet = (load.moments?.needed ?? []).filter(name => met[name] === undefined)
   for (const name of unmet) say(`no kill met this: ${name}`)
   const ok = kept && findings.records >= recordsMin && ownExits === 0 && exitCode === 0 && unmet.length === 0
-  return { ...findings, ownExits, exitCode, met, ok }
+  return { ...findings, ownExits, exitCode, met, unmet, ok }
 }
 
 interface Killing {

@@ -8,6 +8,10 @@ const SEED = Number(process.env.KTS_TEST_SEED ?? Math.floor(Math.random() * 2 **
 /** A few kills of each; the full counts are for `npm run test:integrity`. */
 const KILLS: Readonly<Record<string, number>> = { main: 5, postgres: 4 }
 const KILLS_ELSE = 3
+/** When a kill meets the worker is up to the machine: so often it may miss what it is to meet. */
+const CHANCES = 3
+
+const NOTHING = { lost: 0, altered: 0, reordered: 0, duplicates: 0, ownExits: 0, examples: [] }
 
 for (const suite of SUITES) {
   const kills = KILLS[suite.name] ?? KILLS_ELSE
@@ -23,7 +27,11 @@ async function shortened(suite: Suite, kills: number, skip: (reason: string) => 
   if (missing !== undefined) return skip(missing)
   // Said also when all is well: a later failure may need the same run.
   const say = (line: string) => console.log(line)
-  const report = await runSuite(suite, { kills, seed: SEED, recordsMin: 2000, say })
-  const nothing = { lost: 0, altered: 0, reordered: 0, duplicates: 0, ownExits: 0, ok: true, examples: [] }
-  expect(report, `seed ${SEED}`).toMatchObject(nothing)
+  const run = (seed: number) => runSuite(suite, { kills, seed, recordsMin: 2000, say })
+  let report = await run(SEED)
+  for (let chance = 1; chance < CHANCES && report.unmet.length > 0; chance++) {
+    expect(report, `seed ${report.seed}`).toMatchObject({ ...NOTHING, ok: false })
+    report = await run(SEED + chance)
+  }
+  expect(report, `seed ${report.seed}`).toMatchObject({ ...NOTHING, ok: true })
 }
