@@ -195,6 +195,11 @@ export class Connector {
     await this.#task!.signal({ id: 's', type: 'execute-snapshot', data }).catch(() => undefined)
   }
 
+  /** The log is at its disk reserve. */
+  waitForDisk(): void {
+    this.#task!.paused(true)
+  }
+
   get position(): JsonObject | undefined {
     return this.checkpoints.get(stringifyJson({ server: 'x' }))?.position ?? undefined
   }
