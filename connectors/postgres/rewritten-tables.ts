@@ -153,6 +153,8 @@ export class RewrittenTables {
     if (suspect?.file !== file && known >= 0) return
     if (known >= 0 && (streamed === undefined || streamed < suspect!.lsn)) return
     const rows = await this.#rowsOf(client, table, known)
+    // The stream has told of a TRUNCATE meanwhile, which is what made this file or one before it.
+    if ((this.#known.get(oid) ?? oid) !== known) return
     this.#suspects.delete(oid)
     this.#set(oid, file)
     if (rows !== undefined && !rows.old) this.#tell(table, rows, known < 0)
