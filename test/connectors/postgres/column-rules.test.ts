@@ -6,6 +6,7 @@ import type { TypeInfo } from '../../../connectors/postgres/table-info.ts'
 import { sourceType } from '../../../connectors/postgres/types/source-type.ts'
 import { recordingLogger } from '../../support/recording-logger.ts'
 import { bothForms, eventOptions, keyOnly, relation, streamed, tableInfo, tuple } from './events-harness.ts'
+import { BASE_TYPE } from './types-harness.ts'
 
 describe('hashes are those of Debezium', () => {
   test.each([
@@ -152,16 +153,9 @@ const UNAVAILABLE = '__debezium_unavailable_value'
 
 describe('types are told as Debezium takes them from JDBC', () => {
   const base = (oid: number, name: string, more: Partial<TypeInfo> = {}): TypeInfo => ({
+    ...BASE_TYPE,
     oid,
-    schema: 'pg_catalog',
     name,
-    kind: 'b',
-    elementOid: 0,
-    baseOid: 0,
-    baseModifier: -1,
-    rangeOid: 0,
-    labels: [],
-    delimiter: ',',
     ...more,
   })
   const types = new Map(

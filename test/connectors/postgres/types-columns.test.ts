@@ -5,20 +5,8 @@ import type { ColumnInfo, TypeInfo, Types } from '../../../connectors/postgres/t
 import { columnCodec } from '../../../connectors/postgres/types/index.ts'
 import { jsonOf, silentLogger } from '../../../runtime/api/index.ts'
 import { recordingLogger } from '../../support/recording-logger.ts'
-import { schemaJson, type TypeOptions, typeOptions } from './types-harness.ts'
+import { BASE_TYPE, schemaJson, type TypeOptions, typeOptions } from './types-harness.ts'
 
-const BASE: TypeInfo = {
-  oid: 0,
-  schema: 'pg_catalog',
-  name: '',
-  kind: 'b',
-  elementOid: 0,
-  baseOid: 0,
-  baseModifier: -1,
-  rangeOid: 0,
-  labels: [],
-  delimiter: ',',
-}
 const NUMERIC_6_2 = ((6 << 16) | 2) + 4
 
 const OIDS: Readonly<Record<string, number>> = {}
@@ -45,7 +33,7 @@ const types: Types = new Map(
     )
     .map((type): [number, TypeInfo] => {
       Object.assign(OIDS, { [type.name!]: OIDS[type.name!] ?? type.oid })
-      return [type.oid!, { ...BASE, ...type }]
+      return [type.oid!, { ...BASE_TYPE, ...type }]
     }),
 )
 

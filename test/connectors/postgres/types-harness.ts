@@ -7,6 +7,20 @@ import { jsonOf, type OptionValues, parseJson, type Schema } from '../../../runt
 
 export type TypeOptions = OptionValues<typeof TYPE_OPTIONS>
 
+/** A type of the server's own, without number and name. */
+export const BASE_TYPE: TypeInfo = {
+  oid: 0,
+  schema: 'pg_catalog',
+  name: '',
+  kind: 'b',
+  elementOid: 0,
+  baseOid: 0,
+  baseModifier: -1,
+  rangeOid: 0,
+  labels: [],
+  delimiter: ',',
+}
+
 export function typeOptions(settings: Partial<TypeOptions> = {}): TypeOptions {
   const defaults = Object.entries(TYPE_OPTIONS).map(([name, spec]) => [name, spec.default])
   return { ...(Object.fromEntries(defaults) as TypeOptions), ...settings }
