@@ -37,6 +37,8 @@ export interface CleanerParts {
   readonly heldAt: (topic: Topic, partition: Partition) => number | undefined
   /** Makes sure that a start needs nothing of what may go from the broker's own topics. */
   readonly beforeInternal: () => Promise<void>
+  /** Makes sure that a start writes nothing into what takes the place of segments. */
+  readonly beforeSwap: (partition: Partition) => Promise<void>
 }
 
 /** What is to be cleaned of a partition. */
@@ -160,11 +162,12 @@ export class Cleaner {
   }
 
   async #clean(dirty: Dirty): Promise<void> {
-    const { logger, clock, backoffMs, beforeInternal } = this.#parts
+    const { logger, clock, backoffMs, beforeInternal, beforeSwap } = this.#parts
     const { topic, log } = dirty
     const key = partitionKey(topic.name, log.partition)
     try {
       if (topic.internal) await beforeInternal()
+      await beforeSwap(log)
       const from = clock.monotonic()
       const result = await this.#compaction(dirty).run()
       this.#checkpoint.set(key, result.cleanedTo)

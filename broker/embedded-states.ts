@@ -1,5 +1,6 @@
-import { type Clock, type Files, KtsError, type Logger } from '../base/index.ts'
+import { type Clock, type Files, KtsError, type Logger, type Random } from '../base/index.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { CommitJournal } from './commit-journal.ts'
 import { GroupOffsets } from './groups.ts'
 import { CHECKPOINTS_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC } from './internal-topics.ts'
 import { KeyedState, type StateView } from './keyed-state.ts'
@@ -14,6 +15,8 @@ import { Transactions } from './transactions.ts'
 /** Nobody else's transactional id: tasks have `<pipeline>-<connector>-<task>`. */
 const FORGETTING_ID = '__deleted-topics'
 const FORGETTING_TIMEOUT_MS = 60_000
+/** Some hundred small transactions: so often are the files of the log synced. */
+const JOURNAL_BYTES = 1 << 20
 
 /** When records of the broker's own topics are given up. */
 const LOSS_MEANS: Readonly<Record<string, string>> = {
@@ -28,7 +31,10 @@ export interface EmbeddedStatesParts {
   readonly directory: string
   readonly files: Files
   readonly clock: Clock
+  readonly random: Random
   readonly log: Logger
+  /** Of each of the two files of the commit journal, bytes; 1 MiB. */
+  readonly journalBytes?: number
 }
 
 /** What the embedded engine remembers in topics of its own. */
@@ -36,6 +42,7 @@ export class EmbeddedStates {
   readonly transactions: Transactions
   readonly offsets: TransactionalState & { readonly view: GroupOffsets }
   readonly checkpoints: TransactionalState & { readonly view: Checkpoints }
+  readonly journal: CommitJournal
   readonly #log: TransactionLog
   readonly #clock: Clock
   /** One transaction at a time. */
@@ -51,26 +58,32 @@ export class EmbeddedStates {
     }
     const partitions = topics.all().flatMap(topic => topic.partitions)
     const recovered = await recoverTransactions(partitions, log, exists, parts.log)
+    const { directory, files, random, log: logger, journalBytes: size = JOURNAL_BYTES } = parts
+    const journal = new CommitJournal({ directory, files, random, logger, log, exists, size })
     const transactions = new Transactions({
       log,
+      journal,
       topics: { exists, durableTopicId },
       clock: parts.clock,
-      logger: parts.log,
+      logger,
       recovered,
     })
+    await journal.start()
     const offsets = await openState(parts, topics, OFFSETS_TOPIC, new GroupOffsets())
     const checkpoints = await openState(parts, topics, CHECKPOINTS_TOPIC, new Checkpoints())
-    return new EmbeddedStates(log, parts.clock, transactions, offsets, checkpoints)
+    return new EmbeddedStates(log, journal, parts.clock, transactions, offsets, checkpoints)
   }
 
   private constructor(
     log: TransactionLog,
+    journal: CommitJournal,
     clock: Clock,
     transactions: Transactions,
     offsets: EmbeddedStates['offsets'],
     checkpoints: EmbeddedStates['checkpoints'],
   ) {
     this.#log = log
+    this.journal = journal
     this.#clock = clock
     this.transactions = transactions
     this.offsets = offsets

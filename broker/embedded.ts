@@ -15,7 +15,8 @@ import { FileCache } from './file-cache.ts'
 import { GroupMembers } from './group-members.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { internalTopics, TRANSACTIONS_TOPIC } from './internal-topics.ts'
-import { createMetaProperties, readMetaProperties } from './meta-properties.ts'
+import { replayJournal } from './journal-replay.ts'
+import { openClusterId } from './meta-properties.ts'
 import { readOffsetCheckpoint } from './offset-checkpoint.ts'
 import { Owner } from './owner.ts'
 import type {
@@ -72,6 +73,8 @@ export interface EmbeddedParts {
   readonly processes?: Processes
   /** Kafka's offsets.topic.segment.bytes and transaction.state.log.segment.bytes in one, for all internal topics; 4 MiB. */
   readonly internalSegmentBytes?: number
+  /** Of each of the two files of the commit journal; 1 MiB. */
+  readonly journalBytes?: number
 }
 
 /** What only the embedded engine has. */
@@ -105,9 +108,10 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
   const used = await exists(files, `${directory}/meta/topics.json`)
   // What a killed process had renamed is relied on from here on, so a power cut must not take it back.
   if (!clean) for (const path of ['', '/meta', '/meta/state']) await files.syncDirectory(`${directory}${path}`)
-  const clusterId = await openClusterId(parts, used)
+  const clusterId = await openClusterId({ files, random, log: logger }, directory, used)
   if (!clean && used)
     logger.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
+  const recalled = clean ? [] : await replayJournal(files, directory, logger)
   let log: TransactionLog | undefined
   let broker: Embedded | undefined
   const topics = await TopicStore.open({
@@ -127,33 +131,27 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
       topic: TRANSACTIONS_TOPIC,
       opened: async topic => {
         log = await openTransactionLog(parts, topic, async () => broker?.writeRecoveryPoints())
+        log.recall(recalled)
         return log.durableEnd
       },
     },
   })
+  let states: EmbeddedStates | undefined
   try {
     // From the first write on, only a close in good order may say that all is well.
     if (clean) {
       await files.unlink(marker)
       await files.syncDirectory(directory)
     }
-    const states = await EmbeddedStates.open(parts, topics, log!)
+    states = await EmbeddedStates.open(parts, topics, log!)
     broker = new Embedded(parts, clusterId, owner, topics, states)
     await broker.start()
     return broker
   } catch (error) {
     await topics.close().catch(() => undefined)
+    await states?.journal.close(false).catch(() => undefined)
     throw error
   }
-}
-
-async function openClusterId({ directory, files, random, log }: EmbeddedParts, used: boolean): Promise<string> {
-  const path = `${directory}/meta.properties`
-  const found = await readMetaProperties(files, path)
-  if (found !== undefined) return found.clusterId
-  const { clusterId } = await createMetaProperties(files, path, random)
-  if (used) log.warn({ directory, clusterId }, 'meta.properties was gone: the log has a new cluster id')
-  return clusterId
 }
 
 /** The log on local disk, in this process. Everything that decides lives in the files it puts together. */
@@ -323,10 +321,12 @@ class Embedded implements EmbeddedBroker {
       await this.#states.snapshot()
       await this.#topics.close()
       await this.#housekeeping.writeRecoveryPoints()
+      await this.#states.journal.close(true)
       await writeWhole(files, `${directory}/${CLEAN_MARKER}`, Buffer.from('{"version":0,"brokerEpoch":-1}'))
     } catch (error) {
       // Without the marker the next start checks the log, which is what is needed now.
       log.error({ err: error }, 'the log could not be closed in good order: the next start checks it')
+      await this.#states.journal.close(false)
       throw error
     } finally {
       await this.#owner.release()
@@ -362,6 +362,7 @@ class Embedded implements EmbeddedBroker {
       },
       snapshot: () => this.#states.snapshot(),
       beforeCompaction: () => this.#states.beforeCompaction(),
+      beforeSwap: partition => this.#states.journal.forget(partition),
     })
   }
 

@@ -33,6 +33,8 @@ export interface HousekeepingParts {
   readonly snapshot: () => Promise<unknown>
   /** Likewise, and rejects where that failed: compaction takes away what a start would need without them. */
   readonly beforeCompaction: () => Promise<void>
+  /** Makes sure that a start writes nothing into what compaction puts in the place of segments. */
+  readonly beforeSwap: (partition: Partition) => Promise<void>
 }
 
 /**
@@ -135,7 +137,7 @@ export class Housekeeping {
   }
 
   #openCleaner(): Promise<Cleaner> {
-    const { directory, files, clock, random, logger, topics, cleaner, beforeCompaction } = this.#parts
+    const { directory, files, clock, random, logger, topics, cleaner, beforeCompaction, beforeSwap } = this.#parts
     const { backoffMs, mapBytesMax, bytesPerSecond } = cleaner
     return Cleaner.open({
       directory,
@@ -151,6 +153,7 @@ export class Housekeeping {
       now: () => this.#retentionClock.now(),
       heldAt: (topic, partition) => this.retention.heldAt(topic, partition),
       beforeInternal: beforeCompaction,
+      beforeSwap,
     })
   }
 

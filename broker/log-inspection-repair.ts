@@ -1,8 +1,18 @@
-import { type Clock, crc32c, errorCode, type Files, type Logger, type Processes, writeWhole } from '../base/index.ts'
+import {
+  type Clock,
+  crc32c,
+  errorCode,
+  type Files,
+  type Logger,
+  type Processes,
+  type Random,
+  writeWhole,
+} from '../base/index.ts'
 import { encodeEntry } from './aborted-index.ts'
 import { BATCH_HEADER_BYTES, batchLastOffset, batchMaxTimestamp, batchSize, writeBatchHeader } from './batch.ts'
 import { announceSwap, CLEANED, finishSwap, recoverSwaps, removeCleaned } from './compaction-swap.ts'
 import { FileCache } from './file-cache.ts'
+import { replayJournalForGood } from './journal-replay.ts'
 import { findAborted } from './log-inspection-aborted.ts'
 import { wholeBatch } from './log-inspection-dump.ts'
 import { openLogFile } from './log-inspection-files.ts'
@@ -27,6 +37,7 @@ const SPAN_MAX = 2 ** 31 - 1
 export interface RepairParts {
   readonly files: Files
   readonly clock: Clock
+  readonly random: Random
   readonly processes: Processes
   readonly logger: Logger
 }
@@ -44,7 +55,7 @@ export interface RepairOutcome {
  * other. Rejects with DATA_DIR_IN_USE while somebody owns the directory.
  */
 export async function repairLog(parts: RepairParts, directory: string): Promise<RepairOutcome> {
-  const { files } = parts
+  const { files, random, logger } = parts
   const { dataDirectory } = await findLogFolders(files, directory)
   const meta = `${dataDirectory}/meta`
   const owner =
@@ -52,6 +63,8 @@ export async function repairLog(parts: RepairParts, directory: string): Promise<
       ? await Owner.take({ ...parts, directory: meta })
       : undefined
   try {
+    // It may mend damage; and what it holds has its place in the files as they are now.
+    if (owner !== undefined) await replayJournalForGood(files, dataDirectory!, random, logger)
     const before = await findLogFolders(files, directory)
     for (const folder of before.partitions) await recoverSwaps(files, folder.directory, folder.names)
     const plan = await planRepair(files, await findLogFolders(files, directory))

@@ -1,5 +1,6 @@
 import type { Files } from '../base/index.ts'
 import { partitionKey } from './group-members.ts'
+import { readJournal } from './journal-replay.ts'
 import { mayBeCompacted, readFacts, verifyCheckpoints, verifyLeaderEpochs } from './log-inspection-checkpoints.ts'
 import { Findings } from './log-inspection-findings.ts'
 import type { LogFolders, PartitionFolder } from './log-inspection-folders.ts'
@@ -19,6 +20,7 @@ export type InspectionProgress = (folder: PartitionFolder, bytes: number, bytesT
 export async function verifyLog(files: Files, folders: LogFolders, progress?: InspectionProgress): Promise<LogReport> {
   const facts = await readFacts(files, folders.dataDirectory)
   const findings = new Findings()
+  if (folders.dataDirectory !== undefined) await verifyJournal(files, folders.dataDirectory, findings)
   const partitions: PartitionReport[] = []
   const bytesTotal = progress === undefined ? 0 : await bytesOf(files, folders)
   let bytesDone = 0
@@ -40,6 +42,17 @@ export async function verifyLog(files: Files, folders: LogFolders, progress?: In
   if (folders.whole && folders.dataDirectory !== undefined)
     await verifyCheckpoints(files, folders.dataDirectory, partitions, findings)
   return { partitions, findings }
+}
+
+/** What the commit journal holds is not looked for in the log: a start puts it there, whatever is missing. */
+async function verifyJournal(files: Files, dataDirectory: string, findings: Findings): Promise<void> {
+  const { entries, damaged } = await readJournal(files, dataDirectory)
+  for (const path of damaged)
+    findings.problem({ path, what: 'damaged: commits that were in this journal alone are lost' })
+  if (entries.length > 0) {
+    const what = `holds ${entries.length} commits that the next start or a repair writes into the log first: damage that is told here may be mended by that`
+    findings.note({ path: `${dataDirectory}/meta`, what })
+  }
 }
 
 async function bytesOf(files: Files, { partitions }: LogFolders): Promise<number> {

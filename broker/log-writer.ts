@@ -74,10 +74,17 @@ interface Before {
   readonly producer: { readonly id: number; readonly state: ProducerState | undefined } | undefined
 }
 
-interface Written {
+/** Up to where the log is written, or durable. */
+interface LogEnd {
   readonly segment: Segment
+  /** Of the segment. */
   readonly bytes: number
   readonly nextOffset: number
+}
+
+/** The end of the last segment, from a byte on. */
+export interface LogTail extends LogEnd {
+  readonly from: number
 }
 
 /** The writing end of a partition's segments. Calls of `append` must not overlap; `sync` may come at any time. */
@@ -88,11 +95,12 @@ export class LogWriter {
   readonly #settings: () => PartitionSettings
   readonly #producers: Producers
   #nextOffset: number
-  #syncedOffset: number
   #readableOffset: number
   #bytesAppended = 0
   /** What finished appends have written: an append under way may still be taken back. */
-  #written: Written
+  #written: LogEnd
+  /** In the files, or elsewhere: see `madeDurable`. */
+  #durable: LogEnd
 
   /** `segments` is the partition's list, in order, and changes with each roll. */
   constructor(
@@ -108,17 +116,18 @@ export class LogWriter {
     this.#parts = parts
     this.#settings = settings
     this.#nextOffset = this.#active.nextOffset
-    this.#syncedOffset = this.#nextOffset
     this.#readableOffset = this.#nextOffset
     this.#written = { segment: this.#active, bytes: this.#active.bytes, nextOffset: this.#nextOffset }
+    this.#durable = this.#written
   }
 
   get nextOffset(): number {
     return this.#nextOffset
   }
 
+  /** Everything below is durable. */
   get syncedOffset(): number {
-    return this.#syncedOffset
+    return this.#durable.nextOffset
   }
 
   /** Readers may go up to here, and to `readableBytes` of each segment: both move at once. */
@@ -134,9 +143,9 @@ export class LogWriter {
   async raiseNextOffset(offset: number): Promise<void> {
     await this.#roll(offset, this.#parts.clock.now())
     this.#nextOffset = offset
-    this.#syncedOffset = offset
     this.#readableOffset = offset
     this.#written = { segment: this.#active, bytes: 0, nextOffset: offset }
+    this.#durable = this.#written
   }
 
   /**
@@ -199,18 +208,37 @@ export class LogWriter {
       if (before.producer !== undefined) this.#producers.restore(before.producer.id, before.producer.state, decision)
       throw error
     }
-    this.#written = { segment: this.#active, bytes: this.#active.bytes, nextOffset: this.#nextOffset }
+    const segment = this.#active
+    this.#written = { segment, bytes: segment.bytes, nextOffset: this.#nextOffset }
     // A roll has synced the segments before.
-    this.#syncedOffset = Math.max(this.#syncedOffset, Math.min(this.#active.baseOffset, this.#nextOffset))
+    if (segment !== this.#durable.segment && segment.baseOffset > this.#durable.nextOffset)
+      this.#durable = { segment, bytes: 0, nextOffset: segment.baseOffset }
     if (this.#settings().durability === 'os') this.#makeReadable(this.#written)
   }
 
   /** fdatasync of what finished appends have written by now. */
   async sync(): Promise<void> {
     const written = this.#written
-    if (written.nextOffset > this.#syncedOffset) await written.segment.store.datasync()
-    this.#syncedOffset = Math.max(this.#syncedOffset, written.nextOffset)
-    this.#makeReadable(written)
+    if (written.nextOffset > this.syncedOffset) await written.segment.store.datasync()
+    this.madeDurable(written)
+  }
+
+  /** What finished appends have written and nothing has made durable; undefined when there is no such thing. */
+  tail(): LogTail | undefined {
+    const { segment, bytes, nextOffset } = this.#written
+    if (nextOffset <= this.syncedOffset) return undefined
+    return { segment, bytes, nextOffset, from: segment === this.#durable.segment ? this.#durable.bytes : 0 }
+  }
+
+  /** Someone else sees to it that the log is not lost up to there, until `syncFile`. */
+  madeDurable({ segment, bytes, nextOffset }: LogEnd): void {
+    if (nextOffset > this.syncedOffset) this.#durable = { segment, bytes, nextOffset }
+    this.#makeReadable({ segment, bytes, nextOffset })
+  }
+
+  /** fdatasync of what is durable elsewhere; a roll has synced the segments before. */
+  syncFile(): Promise<void> {
+    return this.#active.store.datasync()
   }
 
   /** Syncs the last segment and its indexes; not while an append is under way. */
@@ -222,15 +250,14 @@ export class LogWriter {
       // Whatever its code: no later sync would write what this one could not.
       throw failed(error, 'a sync failed')
     }
-    this.#syncedOffset = this.#nextOffset
-    this.#makeReadable(this.#written)
+    this.madeDurable(this.#written)
   }
 
   get #active(): Segment {
     return this.#segments.at(-1)!
   }
 
-  #makeReadable(written: Written): void {
+  #makeReadable(written: LogEnd): void {
     this.#readableOffset = Math.max(this.#readableOffset, written.nextOffset)
     written.segment.readableBytes = Math.max(written.segment.readableBytes, written.bytes)
     for (let i = this.#segments.indexOf(written.segment) - 1; i >= 0; i--) {

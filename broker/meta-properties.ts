@@ -1,4 +1,4 @@
-import { type Files, KtsError, type Random, randomId, readWhole, writeWhole } from '../base/index.ts'
+import { type Files, KtsError, type Logger, type Random, randomId, readWhole, writeWhole } from '../base/index.ts'
 
 /** What Kafka keeps of a log directory in its file `meta.properties` (KIP-631, KIP-858). */
 export interface MetaProperties {
@@ -25,8 +25,22 @@ export async function readMetaProperties(files: Files, path: string): Promise<Me
   )
 }
 
+/** The cluster id of a data directory; `used`: there was one before. Rejects as `readMetaProperties`. */
+export async function openClusterId(
+  { files, random, log }: { readonly files: Files; readonly random: Random; readonly log: Logger },
+  directory: string,
+  used: boolean,
+): Promise<string> {
+  const path = `${directory}/meta.properties`
+  const found = await readMetaProperties(files, path)
+  if (found !== undefined) return found.clusterId
+  const { clusterId } = await createMetaProperties(files, path, random)
+  if (used) log.warn({ directory, clusterId }, 'meta.properties was gone: the log has a new cluster id')
+  return clusterId
+}
+
 /** Makes the ids of a new data directory, durable before anything else is written there. */
-export async function createMetaProperties(files: Files, path: string, random: Random): Promise<MetaProperties> {
+async function createMetaProperties(files: Files, path: string, random: Random): Promise<MetaProperties> {
   const ids = { clusterId: randomId(random), directoryId: randomId(random) }
   const lines = ['version=1', `cluster.id=${ids.clusterId}`, `node.id=${NODE_ID}`, `directory.id=${ids.directoryId}`]
   await writeWhole(files, path, Buffer.from(`${lines.join('\n')}\n`))

@@ -11,6 +11,7 @@ import { openPartitionMetadata } from './partition-metadata.ts'
 import type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
 import { type OpenedLog, openLog, tellRecovery } from './partition-recovery.ts'
 import type { PartitionSettings } from './partition-settings.ts'
+import { PartitionTail } from './partition-tail.ts'
 import { type Appended, PartitionWrites } from './partition-writes.ts'
 import type { AbortedTransaction, OpenTransaction, Outcome, Producer, Producers } from './producers.ts'
 import { outOfRange } from './reader.ts'
@@ -31,6 +32,8 @@ export class Partition implements PartitionLog {
   readonly topic: string
   readonly partition: number
   readonly recovered: PartitionRecovery
+  /** For the commit journal. */
+  readonly tail: PartitionTail
   readonly #parts: PartitionParts
   readonly #segments: Segment[]
   readonly #writer: LogWriter
@@ -95,6 +98,11 @@ export class Partition implements PartitionLog {
       partition: this.partition,
       highWatermark: this.highWatermark,
     }))
+    this.tail = new PartitionTail(parts, this.#writer, this.#failure, {
+      check: () => this.#checkUsable(),
+      isDurable: () => this.#settings.durability === 'sync',
+      advanced: () => this.#tellAdvance(),
+    })
     this.#told = [this.highWatermark, this.lastStableOffset]
     this.recovered = { truncatedBytes: recoveries.reduce((n, r) => n + r.truncatedBytes, 0), segments: recoveries }
   }

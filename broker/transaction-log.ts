@@ -3,6 +3,7 @@ import { partitionKey } from './group-members.ts'
 import { KeyedState, type KeyedStateParts, type StateView } from './keyed-state.ts'
 import type { StateRecord } from './state-snapshot.ts'
 import {
+  type DurableEnd,
   decodeTransactionKey,
   decodeTransactionValue,
   encodeTransactionKey,
@@ -33,7 +34,11 @@ class TransactionStates implements StateView {
     }
     const record = decodeTransactionValue(value)
     this.byId.set(id, record)
-    for (const { topicId, partition, end } of record.durableEnds) {
+    this.learnEnds(record)
+  }
+
+  learnEnds({ durableEnds }: TransactionRecord): void {
+    for (const { topicId, partition, end } of durableEnds) {
       const place = partitionKey(topicId, partition)
       this.ends.set(place, Math.max(this.ends.get(place) ?? 0, end))
     }
@@ -48,7 +53,7 @@ class TransactionStates implements StateView {
 export class TransactionLog {
   readonly #view: TransactionStates
   readonly #state: KeyedState
-  /** Records that need no write of their own. */
+  /** Records that need no write of their own: they say what is known anyway, or are in the commit journal. */
   readonly #riding = new Map<string, TransactionRecord>()
   #failure: KtsError | undefined
 
@@ -80,19 +85,56 @@ export class TransactionLog {
    */
   async write(transactionalId: string, record: TransactionRecord): Promise<void> {
     this.check()
-    // The state that follows says it too.
-    this.#riding.delete(transactionalId)
-    await this.#put([...this.#takeRiding(), encode(transactionalId, record)])
+    const riding = this.#takeRiding()
+    // The state that follows says it too, but for the ends.
+    const whole = withEndsOf(riding.get(transactionalId), record)
+    await this.#put(new Map([...riding, [transactionalId, whole]])).catch(error => {
+      this.#takeBack(riding)
+      throw error
+    })
   }
 
   /** Will be written with the next record that is, or by `flush`. */
   writeLater(transactionalId: string, record: TransactionRecord): void {
-    this.#riding.set(transactionalId, record)
+    this.#riding.set(transactionalId, withEndsOf(this.#riding.get(transactionalId), record))
   }
 
+  /** Durable when it resolves: all that was to be written later. Rejects as `write` does. */
   async flush(): Promise<void> {
     this.check()
-    await this.#put(this.#takeRiding())
+    const riding = this.#takeRiding()
+    if (riding.size === 0) return
+    await this.#put(riding).catch(error => {
+      this.#takeBack(riding)
+      throw error
+    })
+  }
+
+  /** Takes what the commit journal alone may know; to be written later. In the order in which they became durable. */
+  recall(records: readonly StateRecord[]): void {
+    for (const { key, value } of records) {
+      const id = decodeTransactionKey(key)
+      const record = decodeTransactionValue(value!)
+      this.#view.learnEnds(record)
+      const known = this.#view.byId.get(id)
+      if (known !== undefined && !isNewer(record, known)) continue
+      this.#view.byId.set(id, record)
+      this.writeLater(id, record)
+    }
+  }
+
+  /** Nothing can be decided any more: a commit may be durable or not. Answers the error to tell who asked for it. */
+  fail(cause: unknown): KtsError {
+    this.#failure ??= new KtsError(
+      'STORAGE_FAILED',
+      `the transaction log failed, nothing can be committed any more: ${errorMessage(cause)}`,
+      { cause },
+    )
+    return new KtsError(
+      'COMMIT_UNKNOWN',
+      `the transaction log failed, what was being committed may be in it or not: ${errorMessage(cause)}; reopen and read back`,
+      { cause },
+    )
   }
 
   /** False when it failed. */
@@ -100,33 +142,44 @@ export class TransactionLog {
     return this.#state.snapshot()
   }
 
-  #takeRiding(): StateRecord[] {
-    const records = [...this.#riding].map(([id, record]) => encode(id, record))
+  #takeRiding(): ReadonlyMap<string, TransactionRecord> {
+    const riding = new Map(this.#riding)
     this.#riding.clear()
-    return records
+    return riding
   }
 
-  async #put(records: readonly StateRecord[]): Promise<void> {
+  /** What could not be written goes on riding, below what has come since. */
+  #takeBack(riding: ReadonlyMap<string, TransactionRecord>): void {
+    for (const [id, record] of riding) this.#riding.set(id, withEndsOf(record, this.#riding.get(id) ?? record))
+  }
+
+  async #put(records: ReadonlyMap<string, TransactionRecord>): Promise<void> {
     try {
-      await this.#state.put(records)
+      await this.#state.put([...records].map(([id, record]) => encodeTransaction(id, record)))
     } catch (error) {
-      if (wasTakenBack(error)) throw error
-      this.#failure ??= new KtsError(
-        'STORAGE_FAILED',
-        `the transaction log failed, nothing can be committed any more: ${errorMessage(error)}`,
-        { cause: error },
-      )
-      throw new KtsError(
-        'COMMIT_UNKNOWN',
-        `the transaction log failed, what was being committed may be in it or not: ${errorMessage(error)}; reopen and read back`,
-        { cause: error },
-      )
+      throw wasTakenBack(error) ? error : this.fail(error)
     }
   }
 }
 
-function encode(transactionalId: string, record: TransactionRecord): StateRecord {
+export function encodeTransaction(transactionalId: string, record: TransactionRecord): StateRecord {
   return { key: encodeTransactionKey(transactionalId), value: encodeTransactionValue(record) }
+}
+
+/** With what the record before it tells of ends, which nobody else may tell. */
+function withEndsOf(before: TransactionRecord | undefined, record: TransactionRecord): TransactionRecord {
+  if (before === undefined || before === record) return record
+  const ends = new Map<string, DurableEnd>()
+  for (const end of [...before.durableEnds, ...record.durableEnds]) {
+    const place = partitionKey(end.topicId, end.partition)
+    if (end.end >= (ends.get(place)?.end ?? 0)) ends.set(place, end)
+  }
+  return { ...record, durableEnds: [...ends.values()] }
+}
+
+/** Producer ids and epochs of an id only grow. */
+function isNewer(a: TransactionRecord, b: TransactionRecord): boolean {
+  return a.producerId === b.producerId ? a.producerEpoch > b.producerEpoch : a.producerId > b.producerId
 }
 
 /** Whether a write that was rejected has certainly left nothing: no room, or no file handle. */

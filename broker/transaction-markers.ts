@@ -1,4 +1,5 @@
 import type { CodecName, PackedRecords } from '../base/index.ts'
+import type { PartitionTail } from './partition-tail.ts'
 import type { Outcome, Producer } from './producers.ts'
 
 /** What a transaction needs of a partition. */
@@ -7,6 +8,7 @@ export interface TransactionPartition {
   readonly partition: number
   readonly nextOffset: number
   readonly recoveryPoint: number
+  readonly tail: PartitionTail
   /** Throws what an append refuses these records for. */
   check(records: PackedRecords): void
   append(

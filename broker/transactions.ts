@@ -1,4 +1,5 @@
 import { type Clock, errorCode, errorMessage, type Logger } from '../base/index.ts'
+import type { CommitJournal } from './commit-journal.ts'
 import type { Outcome, Producer } from './producers.ts'
 import type { TransactionLog } from './transaction-log.ts'
 import { Markers, type TransactionPartition } from './transaction-markers.ts'
@@ -20,6 +21,7 @@ export interface TransactionTopics {
 
 export interface TransactionsParts {
   readonly log: TransactionLog
+  readonly journal: CommitJournal
   readonly topics: TransactionTopics
   readonly clock: Clock
   readonly logger: Logger
@@ -39,9 +41,9 @@ export interface EndingTransaction {
 }
 
 /**
- * The transaction coordinator: gives producer ids and epochs, and decides how transactions end. The one place where a
- * commit is decided is a record in the transaction log; everything before can be aborted, everything behind it is done
- * again at the next start.
+ * The transaction coordinator: gives producer ids and epochs, and decides how transactions end. A commit is decided by a
+ * record of the transaction log: in the commit journal, together with what was written, or in the log itself once that is
+ * durable. Everything before can be aborted, everything behind it is done again at the next start.
  */
 export class Transactions {
   readonly #parts: TransactionsParts
@@ -158,14 +160,9 @@ export class TransactionalId {
     }
     this.#ending++
     try {
-      const log = this.#parts.log
       try {
-        log.check()
-        const earlier = this.#unsynced()
-        await syncAll(new Set([...partitions, ...plain, ...earlier]))
-        const record = this.#record(transaction, new Set([...partitions, ...earlier]))
-        await log.write(this.#id, record)
-        this.#prepared = { record, partitions }
+        this.#parts.log.check()
+        this.#prepared = { record: await this.#decide(transaction), partitions }
       } catch (error) {
         if (errorCode(error) !== 'COMMIT_UNKNOWN') this.abort(producer, partitions)
         throw error
@@ -175,6 +172,20 @@ export class TransactionalId {
     } finally {
       this.#ending--
     }
+  }
+
+  /** Durable when it resolves: what was written, and that it is committed. */
+  async #decide(transaction: EndingTransaction): Promise<TransactionRecord> {
+    const { journal, log } = this.#parts
+    const partitions = new Set([...transaction.partitions, ...transaction.plain, ...this.#unsynced()])
+    const recordOf = (endOf: (partition: TransactionPartition) => number) =>
+      this.#record(transaction, this.#durableEnds(partitions, endOf))
+    const journaled = await journal.commit({ transactionalId: this.#id, partitions, recordOf })
+    if (journaled !== undefined) return journaled
+    await syncAll(partitions)
+    const record = recordOf(partition => partition.recoveryPoint)
+    await log.write(this.#id, record)
+    return record
   }
 
   /** Readers pass over what it wrote from now on. */
@@ -217,7 +228,7 @@ export class TransactionalId {
   /** With the ends of the markers: one that is damaged later must not be taken for one that was never durable. */
   #saySo({ record, partitions }: Prepared): void {
     this.#prepared = undefined
-    const durableEnds = this.#durableEnds(partitions)
+    const durableEnds = this.#durableEnds(partitions, partition => partition.recoveryPoint)
     this.#parts.log.writeLater(this.#id, { ...completed(record, this.#parts.clock.now()), durableEnds })
   }
 
@@ -230,7 +241,7 @@ export class TransactionalId {
 
   #record(
     { producer, partitions, startedAt, timeoutMs }: EndingTransaction,
-    synced: ReadonlySet<TransactionPartition>,
+    durableEnds: readonly DurableEnd[],
   ): TransactionRecord {
     return {
       producerId: producer.id,
@@ -244,14 +255,17 @@ export class TransactionalId {
       updatedAt: this.#parts.clock.now(),
       startedAt,
       clientVersion: TRANSACTION_VERSION,
-      durableEnds: this.#durableEnds(synced),
+      durableEnds,
     }
   }
 
-  #durableEnds(partitions: Iterable<TransactionPartition>): DurableEnd[] {
+  #durableEnds(
+    partitions: Iterable<TransactionPartition>,
+    endOf: (partition: TransactionPartition) => number,
+  ): DurableEnd[] {
     return [...partitions].flatMap(partition => {
       const topicId = this.#parts.topics.durableTopicId(partition)
-      return topicId === undefined ? [] : [{ topicId, partition: partition.partition, end: partition.recoveryPoint }]
+      return topicId === undefined ? [] : [{ topicId, partition: partition.partition, end: endOf(partition) }]
     })
   }
 }

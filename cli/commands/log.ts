@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { nodeFiles, silentLogger, systemClock, systemProcesses } from '../../base/index.ts'
+import { nodeFiles, silentLogger, systemClock, systemProcesses, systemRandom } from '../../base/index.ts'
 import {
   dumpPartition,
   type Finding,
@@ -61,7 +61,13 @@ export async function mendLog(dir: string, options: { yes?: boolean }): Promise<
       output.line(`Nothing has been changed: \`kts-connect log repair ${dir} --yes\` does it.`)
     return
   }
-  const parts = { files: nodeFiles, clock: systemClock, processes: systemProcesses, logger: silentLogger }
+  const parts = {
+    files: nodeFiles,
+    clock: systemClock,
+    random: systemRandom,
+    processes: systemProcesses,
+    logger: silentLogger,
+  }
   const { plan, kept } = await repairLog(parts, resolve(dir))
   tell(plan, dir, output, 'did')
   for (const path of kept) output.line(`The files as they were: ${relative(path, dir)}`)

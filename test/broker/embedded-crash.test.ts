@@ -4,7 +4,7 @@ import { ManualClock, SeededRandom } from '../../base/index.ts'
 import { MemoryFiles } from '../../base/memory-files.ts'
 import type { Broker, GroupMember } from '../../broker/index.ts'
 import { lines, readAll, rejection, valuesOf } from '../support/broker-drivers.ts'
-import { openAsNewProcess } from '../support/embedded.ts'
+import { JOURNAL_BYTES, openAsNewProcess } from '../support/embedded.ts'
 
 const COMMITS = 3
 const TOOL: GroupMember = { group: 'g', member: 'tool', generation: -1 }
@@ -24,7 +24,7 @@ async function script(broker: Broker, acknowledged: (k: number) => void): Promis
 }
 
 /** Runs the script on a disk whose power fails at file call `at` of it; answers the disk as it was found afterwards. */
-async function runUntil(seed: number, at: number) {
+async function runUntil(seed: number, at: number, journalBytes: number) {
   const clock = new ManualClock()
   const disk = new MemoryFiles(new SeededRandom(seed), { clock })
   let calls = Number.NEGATIVE_INFINITY
@@ -32,7 +32,7 @@ async function runUntil(seed: number, at: number) {
   const files = new FaultyFiles(disk, () => {
     if (++calls === at) after = disk.powerCut()
   })
-  const broker = await openAsNewProcess({ files, clock })
+  const broker = await openAsNewProcess({ files, clock, journalBytes })
   await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
   calls = 0
   let acknowledged = 0
@@ -62,34 +62,40 @@ describe('a power cut', () => {
     }
   })
 
-  test('at any file call of a commit leaves every acknowledged record, and never a position without what is before it', async () => {
-    const whole = await runUntil(1, Number.POSITIVE_INFINITY)
-    expect(whole).toMatchObject({ acknowledged: COMMITS, failed: false })
-    expect(whole.calls).toBeGreaterThan(COMMITS * 6)
-    let cutInside = 0
-    for (let seed = 1; seed <= 5; seed++) {
-      for (let at = 1; at <= whole.calls; at++) {
-        const { after, acknowledged, failed, clock } = await runUntil(seed * 1000 + at, at)
-        if (failed) cutInside++
-        const place = `seed ${seed}, call ${at}, acknowledged ${acknowledged}`
-        const broker = await openAsNewProcess({ files: after, clock })
-        const checkpoint = Number((await broker.checkpoints('c'))[0]?.value?.at ?? 0)
-        const position = (await broker.committed('g'))[0]?.offset ?? 0
-        expect(checkpoint, place).toBeGreaterThanOrEqual(acknowledged)
-        expect(position, place).toBeGreaterThanOrEqual(acknowledged)
-        // Positions move behind the checkpoint, never before it.
-        expect(position, place).toBeLessThanOrEqual(checkpoint)
-        for (const partition of [0, 1]) {
-          const values = valuesOf(await readAll(broker, 't', partition))
-          expect(values.length, place).toBeGreaterThanOrEqual(checkpoint)
-          expect(values, place).toEqual(Array.from({ length: values.length }, (_, i) => String(i + 1)))
+  test.each([
+    ['that is synced file by file', 0],
+    ['in the commit journal', JOURNAL_BYTES],
+  ])(
+    'at any file call of a commit %s leaves every acknowledged record, and never a position without what is before it',
+    async (_, journalBytes) => {
+      const whole = await runUntil(1, Number.POSITIVE_INFINITY, journalBytes)
+      expect(whole).toMatchObject({ acknowledged: COMMITS, failed: false })
+      expect(whole.calls).toBeGreaterThan(COMMITS * 6)
+      let cutInside = 0
+      for (let seed = 1; seed <= 5; seed++) {
+        for (let at = 1; at <= whole.calls; at++) {
+          const { after, acknowledged, failed, clock } = await runUntil(seed * 1000 + at, at, journalBytes)
+          if (failed) cutInside++
+          const place = `seed ${seed}, call ${at}, acknowledged ${acknowledged}`
+          const broker = await openAsNewProcess({ files: after, clock, journalBytes })
+          const checkpoint = Number((await broker.checkpoints('c'))[0]?.value?.at ?? 0)
+          const position = (await broker.committed('g'))[0]?.offset ?? 0
+          expect(checkpoint, place).toBeGreaterThanOrEqual(acknowledged)
+          expect(position, place).toBeGreaterThanOrEqual(acknowledged)
+          // Positions move behind the checkpoint, never before it.
+          expect(position, place).toBeLessThanOrEqual(checkpoint)
+          for (const partition of [0, 1]) {
+            const values = valuesOf(await readAll(broker, 't', partition))
+            expect(values.length, place).toBeGreaterThanOrEqual(checkpoint)
+            expect(values, place).toEqual(Array.from({ length: values.length }, (_, i) => String(i + 1)))
+          }
+          await script(broker, () => undefined)
+          await broker.close()
         }
-        await script(broker, () => undefined)
-        await broker.close()
       }
-    }
-    expect(cutInside).toBeGreaterThan(whole.calls)
-  })
+      expect(cutInside).toBeGreaterThan(whole.calls)
+    },
+  )
 })
 
 describe('weaker durability', () => {
@@ -116,30 +122,32 @@ describe('weaker durability', () => {
 })
 
 describe('a disk that fails', () => {
-  test.each(['write', 'datasync'] as const)(
-    'at any %s of a commit never acknowledges what is not there',
-    async call => {
-      for (let nth = 1; nth <= 4; nth++) {
-        const clock = new ManualClock()
-        const disk = new MemoryFiles(new SeededRandom(nth), { clock })
-        const files = new FaultyFiles(disk)
-        const broker = await openAsNewProcess({ files, clock })
-        await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
-        files.fail({ call, nth, error: 'EIO', path: path => path.endsWith('.log') })
-        let acknowledged = 0
-        const error = await rejection(script(broker, k => (acknowledged = k)))
-        expect(['STORAGE_FAILED', 'COMMIT_UNKNOWN']).toContain(error.code)
-        expect(acknowledged).toBe(0)
-        files.clear()
-        await broker.close().catch(() => undefined)
-        const again = await openAsNewProcess({ files: disk, clock })
-        const checkpoint = Number((await again.checkpoints('c'))[0]?.value?.at ?? 0)
-        for (const partition of [0, 1])
-          expect((await readAll(again, 't', partition)).length, `nth ${nth}`).toBeGreaterThanOrEqual(checkpoint)
-        await script(again, () => undefined)
-      }
-    },
-  )
+  test.each([
+    ['write', 'synced file by file', 4, 0],
+    ['datasync', 'synced file by file', 4, 0],
+    ['write', 'in the commit journal', 5, JOURNAL_BYTES],
+    ['datasync', 'in the commit journal', 1, JOURNAL_BYTES],
+  ] as const)('at any %s of a commit %s never acknowledges what is not there', async (call, _, calls, journalBytes) => {
+    for (let nth = 1; nth <= calls; nth++) {
+      const clock = new ManualClock()
+      const disk = new MemoryFiles(new SeededRandom(nth), { clock })
+      const files = new FaultyFiles(disk)
+      const broker = await openAsNewProcess({ files, clock, journalBytes })
+      await broker.ensureTopic({ name: 't', partitions: 2, configs: {} })
+      files.fail({ call, nth, error: 'EIO', path: path => /\.log$|\/journal-/.test(path) })
+      let acknowledged = 0
+      const error = await rejection(script(broker, k => (acknowledged = k)))
+      expect(['STORAGE_FAILED', 'COMMIT_UNKNOWN']).toContain(error.code)
+      expect(acknowledged).toBe(0)
+      files.clear()
+      await broker.close().catch(() => undefined)
+      const again = await openAsNewProcess({ files: disk, clock })
+      const checkpoint = Number((await again.checkpoints('c'))[0]?.value?.at ?? 0)
+      for (const partition of [0, 1])
+        expect((await readAll(again, 't', partition)).length, `nth ${nth}`).toBeGreaterThanOrEqual(checkpoint)
+      await script(again, () => undefined)
+    }
+  })
 
   test('that is full takes nothing, stops the sources, and goes on by itself once there is room', async () => {
     const clock = new ManualClock()

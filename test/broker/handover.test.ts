@@ -16,7 +16,7 @@ test('a partition changes hands only after the commit that its last owner had be
   const held = new Promise<void>(resolve => {
     letGo = resolve
   })
-  files.fail({ call: 'datasync', path: path => path.includes('__consumer_offsets'), until: held })
+  files.fail({ call: 'datasync', path: path => path.includes('/journal-'), until: held })
   const transaction = await (await broker.writer('w')).begin()
   transaction.offsets(first.group, [{ topic: 't', partition: 0, offset: 1, metadata: '' }])
   const committing = transaction.commit()
@@ -38,7 +38,7 @@ test('a new writer of an id waits for what the old one had begun to commit', asy
   const held = new Promise<void>(resolve => {
     letGo = resolve
   })
-  files.fail({ call: 'datasync', path: path => path.includes('connect-offsets'), until: held })
+  files.fail({ call: 'datasync', path: path => path.includes('/journal-'), until: held })
   const committing = old.commit()
   let opened = false
   const opening = Promise.all([broker.writer('w'), broker.writer('w')]).then(() => {

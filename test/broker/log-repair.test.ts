@@ -22,7 +22,10 @@ import { golden, openPartition, plainRecords, readAll, topicIdOf } from '../supp
 import { alter, emptyDisk, FOLDER, goldenLog, ownLog, recordsOf } from '../support/inspected-log.ts'
 
 const repair = (files: Files, directory = FOLDER) =>
-  repairLog({ files, clock: new ManualClock(), processes: systemProcesses, logger: silentLogger }, directory)
+  repairLog(
+    { files, clock: new ManualClock(), random: new SeededRandom(1), processes: systemProcesses, logger: silentLogger },
+    directory,
+  )
 const problems = async (files: Files) => (await verifyLog(files, await findLogFolders(files, FOLDER))).findings.problems
 
 async function logFiles(files: Files): Promise<string[]> {

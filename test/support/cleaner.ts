@@ -45,6 +45,7 @@ export function openCleaner(
     now: () => at.clock.now(),
     heldAt: () => Number.POSITIVE_INFINITY,
     beforeInternal: async () => undefined,
+    beforeSwap: async () => undefined,
     ...parts,
   })
 }

@@ -13,6 +13,9 @@ export const OPTIONS: EmbeddedOptions = {
   'log.open.files.max': 64,
 }
 
+/** Small, so that it is full every few commits. */
+export const JOURNAL_BYTES = 16 << 10
+
 let started = 0
 
 /** A process of its own on this host: whoever opened before it counts as killed. */
@@ -29,6 +32,7 @@ export function openAsNewProcess(parts: {
   readonly log?: Logger
   readonly options?: Partial<EmbeddedOptions>
   readonly internalSegmentBytes?: number
+  readonly journalBytes?: number
 }): Promise<EmbeddedBroker> {
   return openEmbeddedBroker({
     directory: parts.directory ?? '/data',
@@ -38,6 +42,7 @@ export function openAsNewProcess(parts: {
     log: parts.log ?? silentLogger,
     options: { ...OPTIONS, ...parts.options },
     processes: newProcess(),
+    journalBytes: parts.journalBytes ?? JOURNAL_BYTES,
     ...(parts.internalSegmentBytes === undefined ? {} : { internalSegmentBytes: parts.internalSegmentBytes }),
   })
 }

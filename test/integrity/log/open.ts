@@ -2,6 +2,9 @@ import { type Clock, type Files, type Logger, SeededRandom, silentLogger } from 
 import { type EmbeddedBroker, openEmbeddedBroker } from '../../../broker/embedded.ts'
 import { OPTIONS } from '../../support/embedded.ts'
 
+/** None, one that is full every few commits, and one that is full now and then; the entries of the second are small. */
+const JOURNAL_BYTES = [0, 4 << 10, 16 << 10]
+
 /**
  * Opens a data directory as a process of which every other one on this host believes that it is dead. The same name and the
  * same seed give the same run.
@@ -26,6 +29,7 @@ export function openLog(parts: {
     options: { ...OPTIONS, 'log.open.files.max': 16 },
     // Small, so that state rolls and is compacted too.
     internalSegmentBytes: 2500,
+    journalBytes: JOURNAL_BYTES[Math.abs(seed) % JOURNAL_BYTES.length]!,
     processes: { self, isRunning: other => other.startTime === self.startTime },
   })
 }
