@@ -86,43 +86,53 @@ export class FieldReader {
 
 /** Writes what FieldReader reads. */
 export class FieldWriter {
-  readonly #parts: Buffer[] = []
+  #bytes = Buffer.allocUnsafe(128)
+  #size = 0
 
   int8(value: number): this {
-    return this.#add(1, part => part.writeInt8(value))
+    const at = this.#take(1)
+    this.#bytes.writeInt8(value, at)
+    return this
   }
 
   int16(value: number): this {
-    return this.#add(2, part => part.writeInt16BE(value))
+    const at = this.#take(2)
+    this.#bytes.writeInt16BE(value, at)
+    return this
   }
 
   int32(value: number): this {
-    return this.#add(4, part => part.writeInt32BE(value))
+    const at = this.#take(4)
+    this.#bytes.writeInt32BE(value, at)
+    return this
   }
 
+  /** Of a safe integer: in two halves, since a BigInt for each field of each commit is a good part of its work. */
   int64(value: number): this {
-    return this.#add(8, part => part.writeBigInt64BE(BigInt(value)))
+    const at = this.#take(8)
+    this.#bytes.writeInt32BE(Math.floor(value / 2 ** 32), at)
+    this.#bytes.writeUInt32BE(value >>> 0, at + 4)
+    return this
   }
 
   unsignedVarint(value: number): this {
-    const bytes: number[] = []
     for (let rest = value; ; rest >>>= 7) {
-      bytes.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80)
-      if (rest < 0x80) return this.raw(Buffer.from(bytes))
+      const at = this.#take(1)
+      this.#bytes[at] = rest < 0x80 ? rest : (rest & 0x7f) | 0x80
+      if (rest < 0x80) return this
     }
   }
 
   /** Throws INVALID_CONFIG for one that an int16 length cannot say. */
   string(text: string): this {
-    const bytes = Buffer.from(text)
-    if (bytes.length > 0x7fff)
-      throw new KtsError('INVALID_CONFIG', `expected at most 32767 bytes of UTF-8, got ${bytes.length}`)
-    return this.int16(bytes.length).raw(bytes)
+    const bytes = Buffer.byteLength(text)
+    if (bytes > 0x7fff) throw new KtsError('INVALID_CONFIG', `expected at most 32767 bytes of UTF-8, got ${bytes}`)
+    return this.int16(bytes).#text(text, bytes)
   }
 
   compactString(text: string): this {
-    const bytes = Buffer.from(text)
-    return this.unsignedVarint(bytes.length + 1).raw(bytes)
+    const bytes = Buffer.byteLength(text)
+    return this.unsignedVarint(bytes + 1).#text(text, bytes)
   }
 
   /** In order of their tags. */
@@ -133,17 +143,29 @@ export class FieldWriter {
   }
 
   raw(bytes: Buffer): this {
-    this.#parts.push(bytes)
+    const at = this.#take(bytes.length)
+    bytes.copy(this.#bytes, at)
     return this
   }
 
   build(): Buffer {
-    return Buffer.concat(this.#parts)
+    return this.#bytes.subarray(0, this.#size)
   }
 
-  #add(size: number, write: (part: Buffer) => void): this {
-    const part = Buffer.allocUnsafe(size)
-    write(part)
-    return this.raw(part)
+  #text(text: string, bytes: number): this {
+    const at = this.#take(bytes)
+    this.#bytes.write(text, at)
+    return this
+  }
+
+  #take(size: number): number {
+    const at = this.#size
+    this.#size += size
+    if (this.#size > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#size))
+      this.#bytes.copy(larger, 0, 0, at)
+      this.#bytes = larger
+    }
+    return at
   }
 }

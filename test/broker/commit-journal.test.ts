@@ -87,6 +87,24 @@ describe('the commit journal', () => {
     expect(await seen(disk.powerCut())).toEqual([[...numbered(100), 'last'], 'last'])
   })
 
+  test('leaves to the transaction log how far each partition was durable, also of commits that later ones superseded', async () => {
+    const { disk, broker } = await written(['one'], 4 << 10)
+    await broker.ensureTopic({ name: 'other', configs: {} })
+    const writer = await broker.writer('w')
+    for (let n = 0; n < 50; n++) {
+      const transaction = await writer.begin()
+      await transaction.append('other', 0, lines(`v${n}`))
+      await transaction.commit()
+    }
+    const { entries } = await readJournal(disk, '/data')
+    expect(entries.flatMap(entry => entry.ranges).filter(range => range.place.topic === 't')).toEqual([])
+    await change(disk, '/data/t-0/00000000000000000000.log', () => Buffer.alloc(0))
+    const log = recordingLogger()
+    await openAsNewProcess({ files: disk, clock, log })
+    const gone = { level: 'error', message: expect.stringContaining('the end of the log is gone') }
+    expect(log.lines).toContainEqual(expect.objectContaining(gone))
+  })
+
   test('is no place for what is larger than a share of it: that is synced file by file', async () => {
     const { disk, broker } = await written(['one'])
     const large = 'x'.repeat(20_000)
