@@ -72,7 +72,7 @@ export class SourceTransactions {
   /** Bytes and records that were polled and are not committed. */
   #held = 0
   #records = 0
-  /** Of `#held`: in the open transaction, which nothing that is gathered ends yet. */
+  /** Of `#held`: in the open transaction, which is being committed or which nothing that is gathered ends yet. */
   #carried = 0
   #open: OpenTransaction | undefined
   #working: Promise<void> | undefined
@@ -107,8 +107,8 @@ export class SourceTransactions {
   }
 
   /**
-   * Waits while too much is polled and not written. Never for a commit that cannot come: an upstream transaction that is
-   * larger than the buffer goes on into the open transaction.
+   * Waits while too much is polled and not in the transaction that is being committed. Never for a commit that cannot come:
+   * an upstream transaction that is larger than the buffer goes on into the open transaction.
    */
   async room(signal: AbortSignal): Promise<void> {
     const full = () => this.#held - this.#carried >= this.#parts.bufferBytesMax
@@ -234,7 +234,8 @@ export class SourceTransactions {
 
   async #commit(open: OpenTransaction): Promise<void> {
     const { counters } = this.#parts
-    this.#carried = 0
+    this.#carried = open.held
+    this.#wakeRoom?.()
     this.#checkpoint(open.transaction, open.checkpoints)
     await open.transaction.commit()
     counters.recordsLogged += open.logged
@@ -277,6 +278,7 @@ export class SourceTransactions {
   async #over(open: OpenTransaction): Promise<void> {
     const { counters, task, clock, intervalMs } = this.#parts
     this.#open = undefined
+    this.#carried = 0
     this.#held -= open.held
     this.#records -= open.read
     counters.recordsInFlight -= open.read

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { type Clock, errorMessage, type Files, KtsError, type Logger } from '../../runtime/api/index.ts'
 import { type ConnectionOptions, SESSION_ATTRS, SSL_MODES } from './connection-options.ts'
+import { lumpSocket } from './lump-socket.ts'
 import { connectionError, isRefusal, serverError, worthTheOtherWay } from './server-error.ts'
 import { describeAddress, parseAddresses, type ServerAddress } from './server-address.ts'
 import { type TlsSettings, tlsOptions } from './tls.ts'
@@ -186,6 +187,7 @@ export class Connections {
       sslnegotiation: 'postgres',
       // SCRAM then proves that the one who knows the password is the one who holds the certificate.
       enableChannelBinding: encrypted,
+      stream: lumpSocket,
       application_name: `kts-connect ${connector}`,
       options: settings.map(setting => `-c ${setting}`).join(' '),
       keepAlive: this.#keepAlive,

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { BufferPool, type Clock, KtsError, sleep } from '../../runtime/api/index.ts'
+import { ASIDE, COPY_DATA, COPY_DONE, checkLength, HEADER_BYTES } from './copy-message.ts'
+import { takeReads } from './lump-socket.ts'
 import { serverError } from './server-error.ts'
 
 /** Payloads of CopyData messages: `bytes` from `starts[i]` to `ends[i]`. Valid until the next call. */
@@ -11,28 +13,21 @@ export interface Lump {
   readonly ends: Int32Array
 }
 
-const COPY_DATA = 0x64
-const COPY_DONE = 0x63
-const ERROR = 0x45
-const COMMAND_COMPLETE = 0x43
-/** What may come at any time and is no part of the COPY: notice, notification, parameter status. */
-const ASIDE = new Set([0x4e, 0x41, 0x53])
-const HEADER_BYTES = 5
 const NOTHING = Buffer.alloc(0)
 const COPY_DONE_MESSAGE = Buffer.from([COPY_DONE, 0, 0, 0, 4])
 
-const BUFFER_BYTES = 1 << 20
-/** Of streams that are over, for the next ones: a snapshot has one for each megabyte of a table. */
+const BUFFER_BYTES = 2 << 20
+/** Of streams that are over, for the next ones: a snapshot has one for every two megabytes of a table. */
 const buffers = new BufferPool(BUFFER_BYTES, 4)
-/** The socket waits once so much has come. */
-const LUMP_BYTES = 2 << 20
+/** The socket waits once so much has come: what one read brings on top has room. */
+const AHEAD_BYTES = BUFFER_BYTES - (64 << 10)
+/**
+ * The same for rows, of which the server always has more than we can take: what else the process has to do, such as the
+ * steps of a commit, has its turn between two lumps, and the disk would wait for us if they were large.
+ */
+const ROWS_BYTES = 64 << 10
 /** A buffer that one large message made larger is let go. */
 const KEPT_BYTES = 8 << 20
-/** The server's own bound of a message (MaxAllocSize) is a gigabyte. */
-const MESSAGE_MAX = 0x3fffffff
-/** Notices and errors are text. */
-const OTHER_MESSAGE_MAX = 1 << 20
-
 /**
  * A server writes every message by itself, and to wake a reader for each costs both sides more than the message. So where
  * much comes (above this rate over a window), the socket rests for a while between two looks; otherwise what comes is
@@ -64,6 +59,8 @@ export class CopyStream {
   readonly #parsers: readonly ((chunk: Buffer) => void)[]
   readonly #onData = (chunk: Buffer) => this.#take(chunk)
   readonly #highWaterMark: number
+  /** The socket waits once so much has come. */
+  #bound: number
   #copying = false
   #over = false
   /** Set once the statement has ended, well or not. */
@@ -88,6 +85,7 @@ export class CopyStream {
     this.#socket = client.connection.stream as Socket
     this.#clock = options.clock
     this.#both = options.both
+    this.#bound = options.both ? AHEAD_BYTES : ROWS_BYTES
     this.#naps = this.#socket.remoteAddress !== undefined
     this.#parsers = this.#socket.listeners('data') as ((chunk: Buffer) => void)[]
     this.#highWaterMark = readableState(this.#socket).highWaterMark
@@ -112,6 +110,7 @@ export class CopyStream {
     // A paused socket stops to read at the next chunk, and not after another 16-64 KiB of small ones.
     readableState(this.#socket).highWaterMark = 1
     this.#socket.on('data', this.#onData)
+    takeReads(this.#socket, this.#onData)
     this.#ended = this.#client.query(sql).then(
       () => this.#end(undefined),
       error => this.#end(serverError(error, 'reading from the server')),
@@ -136,6 +135,7 @@ export class CopyStream {
    * until the signal aborts; an empty lump then. Rejects with the server's error, RETRIABLE for a connection that is gone.
    */
   async next(waitMs: number, signal?: AbortSignal): Promise<Lump | undefined> {
+    if (!this.#both && this.#to - this.#from >= ROWS_BYTES) await this.#pauseFilled()
     this.#compact()
     let lump = this.#scan()
     if (lump.count > 0) return lump
@@ -159,6 +159,20 @@ export class CopyStream {
       if (lump.count > 0) return lump
       if (!came && rest <= 0 && !this.#over && this.#outcome === undefined) return lump
     }
+  }
+
+  /** Takes rows before they are asked for, as many as fit into a buffer. */
+  fill(): void {
+    if (this.#over || this.#outcome !== undefined) return
+    this.#bound = AHEAD_BYTES
+    this.#socket.resume()
+  }
+
+  /** Rows that are here already come in lumps as well, with a turn of the loop between them. */
+  #pauseFilled(): Promise<void> {
+    if (!this.#over) this.#socket.pause()
+    this.#bound = ROWS_BYTES
+    return new Promise(resolve => setImmediate(resolve))
   }
 
   /** CopyData to the server. */
@@ -241,7 +255,7 @@ export class CopyStream {
     this.#room(rest.length)
     this.#to += rest.copy(this.#buffer, this.#to)
     this.#windowBytes += rest.length
-    if (this.#to - this.#from >= LUMP_BYTES) this.#socket.pause()
+    if (this.#to - this.#from >= this.#bound) this.#socket.pause()
     // One turn of the loop reads all that waits, chunk after chunk; whoever waits is woken behind the last.
     if (this.#wake !== undefined) setImmediate(() => this.#wake?.())
   }
@@ -289,7 +303,8 @@ export class CopyStream {
     const bytes = this.#buffer
     let at = this.#from
     let count = 0
-    while (!this.#over && this.#to - at >= HEADER_BYTES) {
+    const until = this.#both ? Number.POSITIVE_INFINITY : this.#from + ROWS_BYTES
+    while (!this.#over && this.#to - at >= HEADER_BYTES && at < until) {
       const length = bytes.readUInt32BE(at + 1)
       const kind = bytes[at]!
       checkLength(kind, length)
@@ -317,6 +332,7 @@ export class CopyStream {
   /** The socket is pg's again, and `rest`, which has come but is not of the COPY. */
   #giveBack(rest: Buffer): void {
     this.#over = true
+    takeReads(this.#socket, undefined)
     this.#socket.off('data', this.#onData)
     readableState(this.#socket).highWaterMark = this.#highWaterMark
     for (const parser of this.#parsers) {
@@ -329,6 +345,8 @@ export class CopyStream {
   /** Moves the beginning of a message that is not whole yet to the front. */
   #compact(): void {
     const rest = this.#to - this.#from
+    // Many rows that wait are not moved for each lump.
+    if (!this.#both && rest > this.#from) return
     if (this.#buffer.length > KEPT_BYTES && rest < BUFFER_BYTES) {
       const smaller = Buffer.allocUnsafeSlow(BUFFER_BYTES)
       this.#buffer.copy(smaller, 0, this.#from, this.#to)
@@ -355,15 +373,6 @@ export class CopyStream {
     this.#starts = grow(this.#starts)
     this.#ends = grow(this.#ends)
   }
-}
-
-function checkLength(kind: number, length: number): void {
-  const most = kind === COPY_DATA ? MESSAGE_MAX : OTHER_MESSAGE_MAX
-  const known =
-    kind === COPY_DATA || kind === COPY_DONE || kind === ERROR || kind === COMMAND_COMPLETE || ASIDE.has(kind)
-  if (known && length >= 4 && length <= most) return
-  const found = `byte 0x${kind.toString(16).padStart(2, '0')} with length ${length}`
-  throw new KtsError('CORRUPT_MESSAGE', `COPY from the server: expected a message of it, found ${found}; reconnect`)
 }
 
 /** The one thing that Node keeps to itself: a socket of pg's making has 16 or 64 KiB. */

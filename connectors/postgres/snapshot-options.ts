@@ -50,7 +50,7 @@ export const SNAPSHOT_OPTIONS = defineOptions({
     min: 1,
     max: 64,
     group: 'Snapshot',
-    doc: 'Connections that read at the same time, in parts of tables and in several tables. Rows come in the same order however many there are: what is read ahead waits in memory, 16 MiB per connection.',
+    doc: 'Connections that read at the same time, in parts of tables and in several tables. Rows come in the same order however many there are: what is read ahead waits in memory, 2 MiB per connection. One connection more has the next part ready.',
   },
   'snapshot.fetch.size': {
     type: 'integer',

@@ -119,7 +119,7 @@ export const WORKER_OPTIONS = defineOptions({
     type: 'bytes',
     default: 8 << 20,
     min: 1 << 20,
-    doc: 'Most bytes a source task may have read and not yet committed. Reading waits when it is full.',
+    doc: 'Most bytes a source task may have read beside those that are being committed, which are about as many. Reading waits when it is full.',
   },
   'exactly.once.source.support': {
     type: 'enum',

@@ -9,8 +9,9 @@ import { JsonBytes } from '../json-bytes.ts'
 
 // A batch is about a megabyte; room for the change that goes past it. Several small ones share a buffer.
 const BUFFER_BYTES = 3 << 19
-// As many as a source may have under way (source.buffer.bytes): memory that is not used again is paid for in collections.
-const BUFFERS_FREE_MAX = 10
+// As many as a source may have under way (source.buffer.bytes, and as much in a commit): memory that is not used again is
+// paid for in collections.
+const BUFFERS_FREE_MAX = 20
 /** About what the log takes at once. */
 const FULL_BYTES = 1 << 20
 const FULL_RECORDS = 20_000

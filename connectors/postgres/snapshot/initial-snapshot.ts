@@ -66,10 +66,10 @@ export interface InitialSnapshot {
 }
 
 /**
- * A part's table bytes, about. A part is one transaction of the log, where it takes some five times as much: while it is
- * committed the next one is read, as far as `source.buffer.bytes` has room for both. Smaller ones cost more statements.
+ * A part's table bytes, about. A part is one transaction of the log, where it takes some five times as much. Smaller ones
+ * cost more statements and commits, larger ones more memory, since what is being committed is held.
  */
-const PART_BYTES = 1 << 20
+const PART_BYTES = 2 << 20
 const REPORT_MS = 1000
 
 /** What was not begun of a leaf. Its parts are made one by one: a large table has millions. */
@@ -99,6 +99,8 @@ class ExportedSnapshot implements InitialSnapshot {
   readonly #idle: PartReader[] = []
   /** In the order of their parts: the first one's turn it is. */
   readonly #busy: PartReader[] = []
+  /** Parts that are read at once. One more is begun, so that it is there when a part ends. */
+  #threads = 1
   #rest: Rest[] = []
   /** Parts that are not read to their end, by table: there may be hundreds of thousands. */
   readonly #open = new Map<SnapshotTable, number>()
@@ -159,8 +161,8 @@ class ExportedSnapshot implements InitialSnapshot {
     }
     const work = [...this.#open.values()].reduce((sum, open) => sum + open, 0)
     log.info({ tables: tables.length, parts: work }, 'snapshot begins')
-    const threads = Math.max(1, Math.min(options['snapshot.max.threads'], work))
-    for (let i = 0; i < threads; i++) {
+    this.#threads = Math.max(1, Math.min(options['snapshot.max.threads'], work))
+    for (let i = 0; i < Math.min(this.#threads + 1, work); i++) {
       this.#idle.push(
         new PartReader(await connect(), { snapshot: name, binary, rowsToRead, needed: this.#parts.needed, clock }),
       )
@@ -199,6 +201,7 @@ class ExportedSnapshot implements InitialSnapshot {
       reader.start(this.#nextPart())
       this.#busy.push(reader)
     }
+    for (let i = 1; i < this.#threads; i++) this.#busy[i]?.fill()
   }
 
   #nextPart(): Part {

@@ -24,16 +24,16 @@ export interface PartReaderOptions {
   readonly clock: Clock
 }
 
-/** What a part may wait with in memory until it is asked for. */
-const AHEAD_BYTES = 16 << 20
 const WAIT_MS = 1000
-/** So long nobody asks for more: the rest of the part is read ahead too, since DDL waits for its lock. */
+/** So long nobody asks for more, as when the log's disk is full: the part is read to its end, since DDL waits for its lock. */
 const STALLED_MS = 5_000
+/** What it may wait with in memory then. */
+const AHEAD_BYTES = 16 << 20
 const UNDEFINED_COLUMN = '42703'
 
 /**
- * One connection, which reads part after part of an exported snapshot. A part whose turn has not come is read ahead into
- * memory, up to a bound; then the server waits. So is one whose rows nobody takes for a while, as when the log's disk is full.
+ * One connection, which reads part after part of an exported snapshot. Of a part whose turn has not come the server gives as
+ * much as there is room for on the way, and waits then.
  */
 export class PartReader {
   readonly #client: pg.Client
@@ -46,6 +46,7 @@ export class PartReader {
   #pump: Promise<void> | undefined
   #begun: Promise<void> = Promise.resolve()
   #isTurn = false
+  #fills = false
   #ended = false
   #error: unknown
   part: Part | undefined
@@ -61,15 +62,23 @@ export class PartReader {
     this.part = part
     this.#ahead = []
     this.#aheadBytes = 0
+    this.#given = undefined
     this.#isTurn = false
+    this.#fills = false
     this.#ended = false
     this.rewritten = false
     this.#begun = this.#begin(part)
-    this.#pump = this.#begun
-      .then(() => this.#readAhead())
-      .catch(error => {
-        this.#error = error
-      })
+    this.#pump = this.#begun.catch(error => {
+      this.#error = error
+    })
+    this.#watch()
+  }
+
+  /** Takes what comes of the part before its turn, as far as the stream has room for it. */
+  fill(): void {
+    if (this.#fills) return
+    this.#fills = true
+    this.#begun.then(() => this.#copy?.fill()).catch(() => undefined)
   }
 
   async #begin(part: Part): Promise<void> {
@@ -99,7 +108,7 @@ export class PartReader {
   }
 
   async #readAhead(): Promise<void> {
-    while (!this.#isTurn && !this.#ended && this.#aheadBytes < AHEAD_BYTES) {
+    while (!this.#isTurn && !this.#ended && this.#error === undefined && this.#aheadBytes < AHEAD_BYTES) {
       const lump = await this.#pull()
       if (lump === undefined || lump.count === 0) continue
       const copy = copyOf(lump)
@@ -114,13 +123,17 @@ export class PartReader {
     const lump = await this.#next()
     if (lump === undefined || this.#ended) return lump
     this.#given = { ...lump }
-    this.#stalled = this.#options.clock.timer(STALLED_MS, () => this.#readRest())
+    this.#watch()
     return this.#given
+  }
+
+  #watch(): void {
+    this.#stalled = this.#options.clock.timer(STALLED_MS, () => this.#readRest())
   }
 
   #readRest(): void {
     // What was given lies where the next rows will.
-    Object.assign(this.#given!, copyOf(this.#given!))
+    if (this.#given !== undefined) Object.assign(this.#given, copyOf(this.#given))
     this.#isTurn = false
     this.#pump = Promise.resolve(this.#pump)
       .then(() => this.#readAhead())
