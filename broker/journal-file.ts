@@ -1,5 +1,7 @@
-import { crc32c, type FileHandle, type Files, type Random, readWhole } from '../base/index.ts'
+import { crc32c, type FileHandle, type Files, KtsError, type Random, readWhole } from '../base/index.ts'
 
+/** A file is not made where the disk has not so many times its size: others need that, and can do with nothing else. */
+const ROOM_FACTOR = 16
 /** `KTSJ`, in front of the file and of every entry. */
 const MAGIC = Buffer.from('KTSJ')
 const GENERATION_AT = 4
@@ -27,12 +29,14 @@ export class JournalFile {
   #generation: Buffer = Buffer.alloc(GENERATION_BYTES)
   #end = ENTRIES_AT
 
-  /** A file without entries; what it holds is gone. Rejects with the system's error. */
+  /** A file without entries; what it holds is gone. Rejects with DISK_FULL, and with the system's error. */
   static async open(files: Files, path: string, size: number, random: Random): Promise<JournalFile> {
     const file = await files.open(path, 'write')
     try {
       const journal = new JournalFile(file, size, random)
       if ((await file.stat()).size !== size) {
+        const room = await files.freeBytes(path)
+        if (room < ROOM_FACTOR * size) throw new KtsError('DISK_FULL', `${path}: ${room} bytes are free`)
         await file.truncate(0)
         await file.write([Buffer.alloc(size)], 0)
       }

@@ -78,7 +78,7 @@ test('polling and encoding go on while a commit runs, and what has gathered by i
   const held = new Promise<void>(resolve => (go = resolve))
   source.beforePoll = async position => {
     // From here on a commit takes until `go`: the first one does, which is that of the first poll.
-    if (position === 0) files.fail({ call: 'datasync', path: path => path.includes('/numbers-0/'), until: held })
+    if (position === 0) files.fail({ call: 'datasync', path: path => path.includes('/journal-'), until: held })
   }
   const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
   const worker = await Worker.start(workerConfig([sourceConfig(source.connector)], []), environment)
