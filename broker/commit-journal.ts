@@ -7,8 +7,8 @@ import { encodeTransaction, type TransactionLog } from './transaction-log.ts'
 import type { TransactionPartition } from './transaction-markers.ts'
 import type { TransactionRecord } from './transaction-records.ts'
 
-/** Above, writing the bytes twice costs more than the second sync that it saves. */
-const ENTRY_BYTES_MAX = 64 << 10
+/** Of a partition four times less: above, writing its bytes twice costs more than a sync of its file. */
+const ENTRY_BYTES_MAX = 128 << 10
 
 export interface CommitJournalParts {
   /** The data directory. */
@@ -44,8 +44,8 @@ interface Half {
 }
 
 /**
- * Makes small transactions durable with one fdatasync: what they have written to all partitions and their record of the
- * transaction log become one entry of a file that does not grow. The files of the log follow later: one half of the
+ * Makes transactions durable with one fdatasync: what they have written to all partitions, where it is little, and their
+ * record of the transaction log become one entry of a file that does not grow. The files of the log follow later: one half of the
  * journal is written while the other is made superfluous by syncing these. After a kill the start writes what the journal
  * holds into the files (`replayJournal`), before it looks at them. Commits that come while one is written share the next
  * entry.
@@ -69,9 +69,15 @@ export class CommitJournal {
     this.#buffer = Buffer.alloc(Math.min(ENTRY_BYTES_MAX, parts.size >>> 2))
   }
 
+  /** The partition has more than goes well into an entry: it is to be synced by itself before `commit`. Throws as that rejects. */
+  isLarge(partition: TransactionPartition): boolean {
+    const tail = partition.tail.unsynced()
+    return tail !== undefined && tail.bytes - tail.from > this.#buffer.length >>> 2
+  }
+
   /**
    * Makes everything durable and readable that was written to the partitions before the call, together with the record.
-   * Answers that, or undefined when it has done nothing: the transaction is large, or there is no room. Rejects with what
+   * Answers that, or undefined when it has done nothing: it is too much, or there is no room. Rejects with what
    * is wrong with a partition, and then nothing of it is decided; or with COMMIT_UNKNOWN.
    */
   commit(commit: JournalCommit): Promise<TransactionRecord | undefined> {

@@ -180,6 +180,7 @@ export class TransactionalId {
     const partitions = new Set([...transaction.partitions, ...transaction.plain, ...this.#unsynced()])
     const recordOf = (endOf: (partition: TransactionPartition) => number) =>
       this.#record(transaction, this.#durableEnds(partitions, endOf))
+    await syncAll([...partitions].filter(partition => journal.isLarge(partition)))
     const journaled = await journal.commit({ transactionalId: this.#id, partitions, recordOf })
     if (journaled !== undefined) return journaled
     await syncAll(partitions)

@@ -105,13 +105,15 @@ describe('the commit journal', () => {
     expect(log.lines).toContainEqual(expect.objectContaining(gone))
   })
 
-  test('is no place for what is larger than a share of it: that is synced file by file', async () => {
+  test('takes the decision alone where a partition was given much: that is synced in its file', async () => {
     const { disk, broker } = await written(['one'])
     const large = 'x'.repeat(20_000)
     await put(broker, large)
     await put(broker, 'three')
-    // The large one is behind the first of another time, and before the third.
-    expect(await commits(disk)).toBe(2)
+    const { entries } = await readJournal(disk, '/data')
+    const bytes = entries.map(entry => entry.ranges.reduce((sum, { content }) => sum + content.length, 0))
+    expect(bytes).toHaveLength(3)
+    expect(Math.max(...bytes)).toBeLessThan(1000)
     expect(await seen(disk.powerCut())).toEqual([['one', large, 'three'], 'three'])
   })
 
