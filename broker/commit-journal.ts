@@ -9,6 +9,8 @@ import type { TransactionRecord } from './transaction-records.ts'
 
 /** Of a partition four times less: above, writing its bytes twice costs more than a sync of its file. */
 const ENTRY_BYTES_MAX = 128 << 10
+/** Of a half, and of an entry: the file of each stays open until it is synced. */
+const PARTITIONS_MAX = 100
 
 export interface CommitJournalParts {
   /** The data directory. */
@@ -142,15 +144,15 @@ export class CommitJournal {
       const states = records.map((record, i) => encodeTransaction(lot[i]!.commit.transactionalId, record))
       const spans = [...tails].map(([partition, tail]) => spanOf(partition, tail))
       const bytes = entryBytes(spans, states)
-      const half = bytes > this.#buffer.length ? undefined : await this.#halfWithRoom(bytes)
+      const isTooMuch = bytes > this.#buffer.length || tails.size > PARTITIONS_MAX
+      const half = isTooMuch ? undefined : await this.#halfWithRoom(bytes)
       if (half === undefined) {
         for (const { resolve } of lot) resolve(undefined)
         return
       }
       const entry = this.#buffer.subarray(0, bytes)
       let at = writeEntry(entry, spans, states)
-      for (const { segment, from, bytes: end } of tails.values())
-        at += await readAll(segment, entry, at, end - from, from)
+      for (const [partition, tail] of tails) at += await partition.tail.read(tail, entry, at)
       await this.#add(half, entry, tails.keys())
       for (const [partition, tail] of tails) partition.tail.madeDurable(tail)
       for (const [i, { commit, resolve }] of lot.entries()) {
@@ -202,7 +204,7 @@ export class CommitJournal {
     try {
       this.#halves ??= await this.#open()
       const [half, other] = this.#halves
-      if (half.file.room >= bytes) return half
+      if (half.file.room >= bytes && half.partitions.size < PARTITIONS_MAX) return half
       await this.#settling
       await this.#settle(other)
       this.#halves = [other, half]
@@ -272,16 +274,4 @@ function isFull(error: unknown): boolean {
 
 function spanOf({ tail: { place } }: TransactionPartition, { segment, from, bytes }: LogTail): JournalSpan {
   return { place, baseOffset: segment.baseOffset, position: from, bytes: bytes - from }
-}
-
-async function readAll(
-  { store }: LogTail['segment'],
-  into: Buffer,
-  at: number,
-  length: number,
-  position: number,
-): Promise<number> {
-  const read = await store.read(into, at, length, position)
-  if (read === length) return length
-  throw new KtsError('STORAGE_FAILED', `${store.path}: ended at byte ${position + read} of ${position + length}`)
 }

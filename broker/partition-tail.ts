@@ -1,3 +1,4 @@
+import { KtsError } from '../base/index.ts'
 import type { JournalPlace } from './journal-entry.ts'
 import type { LogTail, LogWriter } from './log-writer.ts'
 import type { PartitionFailure } from './partition-failure.ts'
@@ -30,6 +31,18 @@ export class PartitionTail {
     const { check, isDurable } = this.#host
     check()
     return isDurable() ? this.#writer.tail() : undefined
+  }
+
+  /** Its bytes; answers how many. Rejects with STORAGE_FAILED. */
+  async read({ segment: { store }, from, bytes }: LogTail, into: Buffer, at: number): Promise<number> {
+    const length = bytes - from
+    try {
+      const read = await store.read(into, at, length, from)
+      if (read === length) return length
+      throw new KtsError('STORAGE_FAILED', `${store.path}: ends at byte ${from + read}, and ${bytes} were written`)
+    } catch (error) {
+      throw this.#failure.ofWrite(error)
+    }
   }
 
   /** All that `unsynced` told of is durable elsewhere until `syncFile`, and readable from now on. */

@@ -117,6 +117,25 @@ describe('the commit journal', () => {
     expect(await seen(disk.powerCut())).toEqual([['one', large, 'three'], 'three'])
   })
 
+  test('keeps few files open, however many partitions have something in it', async () => {
+    const { disk, broker } = await written([], 256 << 10)
+    await broker.ensureTopic({ name: 'wide', partitions: 300, configs: {} })
+    const writer = await broker.writer('w')
+    for (let n = 0; n < 300; n++) {
+      const transaction = await writer.begin()
+      await transaction.append('wide', n, lines(`v${n}`))
+      await transaction.commit()
+    }
+    const { entries } = await readJournal(disk, '/data')
+    const places = entries.flatMap(({ ranges }) => ranges.map(({ place }) => `${place.topic}-${place.partition}`))
+    expect(new Set(places).size).toBeLessThan(220)
+    const all = await writer.begin()
+    for (let n = 0; n < 300; n++) await all.append('wide', n, lines('all'))
+    await all.commit()
+    const after = await openAsNewProcess({ files: disk.powerCut(), clock })
+    for (const n of [0, 150, 299]) expect(valuesOf(await readAll(after, 'wide', n))).toEqual([`v${n}`, 'all'])
+  })
+
   test('takes commits that come while one is written as one', async () => {
     const disk = new MemoryFiles(new SeededRandom(1), { clock })
     const files = new FaultyFiles(disk)
