@@ -163,7 +163,7 @@ export class ReplicationStream {
       let wait = waitMs
       if (this.#next > before || until !== undefined) {
         until ??= clock.monotonic() + TOGETHER_MS
-        wait = this.#copy.busy ? until - clock.monotonic() : 0
+        wait = this.#copy.busy || this.#transactions.isInside ? until - clock.monotonic() : 0
         if (wait <= 0) return
       }
       if (signal.aborted) return

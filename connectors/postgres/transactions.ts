@@ -81,10 +81,14 @@ export class Transactions {
     return again
   }
 
+  /** In the middle of one: the rest is on its way. */
+  get isInside(): boolean {
+    return this.#open !== undefined || (this.#block !== undefined && !this.#block.streamed)
+  }
+
   /** A keepalive: the server has nothing to send below `walEnd` that it did not send before this. */
   reached(walEnd: Lsn): void {
-    const isInside = this.#open !== undefined || (this.#block !== undefined && !this.#block.streamed)
-    if (!isInside && this.#replay === undefined) this.#told = Math.max(this.#told, walEnd)
+    if (!this.isInside && this.#replay === undefined) this.#told = Math.max(this.#told, walEnd)
   }
 
   /** The next message. With a promise, the one after it waits, and `bytes` must stay. */
