@@ -12,8 +12,13 @@ const BUFFER_BYTES = 3 << 19
 // As many as a source may have under way (source.buffer.bytes, and as much in a commit): memory that is not used again is
 // paid for in collections.
 const BUFFERS_FREE_MAX = 20
-/** About what the log takes at once. */
-const FULL_BYTES = 1 << 20
+/**
+ * What the log takes at once, with room for the event that goes past it: of more the log makes a batch and a small one that
+ * costs it nearly as much.
+ */
+const FULL_BYTES = 1008 << 10
+/** Of a record in the log, beside key, value and headers: about. */
+const RECORD_BYTES = 16
 const FULL_RECORDS = 20_000
 
 /**
@@ -46,7 +51,7 @@ export class EventBatch {
 
   /** Enough for one poll. */
   get full(): boolean {
-    return this.bytes >= FULL_BYTES || this.#count >= FULL_RECORDS
+    return this.bytes + this.#count * RECORD_BYTES >= FULL_BYTES || this.#count >= FULL_RECORDS
   }
 
   /** When the events of the batch are made, in milliseconds since 1970: of all of them when the first one is. */
