@@ -1,4 +1,4 @@
-import { closeAll, type Files, type Logger } from '../base/index.ts'
+import { closeAll, errorCode, type Files, type Logger } from '../base/index.ts'
 import { findUnsureSegments } from './aborted-checkpoint.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -18,6 +18,7 @@ import {
 } from './batch.ts'
 import { readMarker } from './batch-marker.ts'
 import { type ScanPlace, scanBatches } from './batch-scan.ts'
+import type { Partition } from './partition.ts'
 import { openSegments } from './partition-directory.ts'
 import type { PartitionParts } from './partition-parts.ts'
 import { readNewestSnapshot, snapshotOffsets, snapshotPath } from './producer-snapshot.ts'
@@ -288,6 +289,25 @@ async function correctIndex(segment: Segment, found: readonly AbortedTransaction
 
 function sameEntry(a: AbortedTransaction, b: AbortedTransaction): boolean {
   return a.producerId === b.producerId && a.firstOffset === b.firstOffset && a.lastOffset === b.lastOffset
+}
+
+/**
+ * Where the log goes on: at no offset that was given, and not in a segment that ends in damage, whose last header may claim
+ * more bytes than are there, and would then have those for its own that come next.
+ */
+export async function settleEnd(
+  partition: Pick<Partition, 'raiseEnd' | 'roll'>,
+  { segments, lostEnd }: OpenedLog,
+  startOffset = 0,
+): Promise<void> {
+  const last = segments.at(-1)!
+  const endsInDamage = last.holes.some(hole => hole.end === last.bytes)
+  await partition.raiseEnd(Math.max(startOffset, lostEnd))
+  if (!endsInDamage || segments.at(-1) !== last) return
+  await partition.roll().catch(error => {
+    // A full disk keeps nobody from reading.
+    if (errorCode(error) !== 'DISK_FULL') throw error
+  })
 }
 
 /** Says what opening a partition found. */

@@ -9,7 +9,7 @@ import { PartitionFailure } from './partition-failure.ts'
 import type { Isolation, PartitionLog, PartitionRead } from './partition-log.ts'
 import { openPartitionMetadata } from './partition-metadata.ts'
 import type { PartitionParts, PartitionRecovery, SegmentInfo } from './partition-parts.ts'
-import { type OpenedLog, openLog, tellRecovery } from './partition-recovery.ts'
+import { type OpenedLog, openLog, settleEnd, tellRecovery } from './partition-recovery.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { PartitionTail } from './partition-tail.ts'
 import { type Appended, PartitionWrites } from './partition-writes.ts'
@@ -65,7 +65,7 @@ export class Partition implements PartitionLog {
       const leaderEpoch = await openLeaderEpoch(files, directory, segments[0]!.baseOffset)
       tellRecovery(log, opened)
       const partition = new Partition(parts, leaderEpoch, opened)
-      await partition.raiseEnd(Math.max(parts.startOffset ?? 0, opened.lostEnd))
+      await settleEnd(partition, opened, parts.startOffset)
       return partition
     } catch (error) {
       await closeAll(segments).catch(() => undefined)

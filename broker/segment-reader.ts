@@ -70,7 +70,8 @@ export async function seekSegmentFrom(
   offset: number,
   ends: SegmentEnds,
 ): Promise<ScanPlace> {
-  const isBefore = (bytes: Buffer, at: number) => batchLastOffset(bytes, at) < offset
+  const isBefore = (bytes: Buffer, at: number, position: number) =>
+    batchLastOffset(bytes, at) < offset && !segment.holes.some(hole => hole.position === position)
   const quick = await scanBatches(segment.store, from, ends.bytesEnd, false, isBefore)
   if (quick.position === ends.bytesEnd || (await beginsAt(segment, quick))) return quick
   let place = from

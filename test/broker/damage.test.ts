@@ -72,6 +72,24 @@ async function salvage(partition: Partition) {
   return { records, named }
 }
 
+test('what is written behind a damaged end is not taken for the rest of it, whatever sizes they have', async () => {
+  const { files, positions } = await written()
+  const whole = await bytesOf(files, LOG)
+  const [first, missing] = [batch(0), positions[1]! - positions[0]!]
+  // The last batch lacks as many bytes as the next one has.
+  await put(files, LOG, whole.subarray(0, whole.length - missing))
+  const acknowledgedEnd = BATCHES * RECORDS
+  const partition = await openPartition(DIRECTORY, { files, settings, clean: false, acknowledgedEnd })
+  for (let i = 0; i < 2; i++) await partition.append([first])
+  await partition.sync()
+  const expected = (await salvage(partition)).records.slice(-2 * RECORDS).map(r => r[3])
+  expect(expected).toEqual([...plainRecords([first]), ...plainRecords([first])].map(r => r[3]))
+  const again = await openPartition(DIRECTORY, { files, settings, clean: false, acknowledgedEnd })
+  const found = await salvage(again)
+  expect(found.records.slice(-2 * RECORDS).map(r => r[3])).toEqual(expected)
+  expect(found.named).toEqual([[(BATCHES - 1) * RECORDS, BATCHES * RECORDS - 1]])
+})
+
 test('a tail torn at any byte of the last three batches is dropped to the last whole batch, and said so', async () => {
   const { files, positions, values } = await written()
   const whole = await bytesOf(files, LOG)
