@@ -3,6 +3,7 @@ import { entryBytes, type JournalSpan, writeEntry } from './journal-entry.ts'
 import { JournalFile } from './journal-file.ts'
 import { journalPaths } from './journal-replay.ts'
 import type { LogTail } from './log-writer.ts'
+import type { StateRecord } from './state-snapshot.ts'
 import { encodeTransaction, type TransactionLog } from './transaction-log.ts'
 import type { TransactionPartition } from './transaction-markers.ts'
 import type { TransactionRecord } from './transaction-records.ts'
@@ -90,11 +91,14 @@ export class CommitJournal {
     })
   }
 
-  /** To be called before anything is written behind what a start has found. Rejects as `clear` does, but for a full disk. */
+  /** To be called before anything is committed. Rejects as `clear` does, but for a full disk. */
   async start(): Promise<void> {
     await this.clear().catch(error => {
-      if (!isFull(error)) throw error
-      this.#parts.logger.warn({ reason: errorMessage(error) }, 'the commit journal waits for room on the disk')
+      if (!willPass(error)) throw error
+      this.#parts.logger.warn(
+        { reason: errorMessage(error) },
+        'the commit journal waits: commits take two syncs until then',
+      )
     })
   }
 
@@ -113,6 +117,8 @@ export class CommitJournal {
    * when that cannot be had.
    */
   async forget(partition: TransactionPartition): Promise<void> {
+    // An entry that is being written may be about it.
+    await this.#inTurn(async () => undefined)
     const mentions = this.#halves?.some(({ partitions }) => partitions.has(partition)) ?? true
     if (mentions) await this.clear()
   }
@@ -138,29 +144,50 @@ export class CommitJournal {
   async #writeLot(): Promise<void> {
     const tails = new Map<TransactionPartition, LogTail>()
     const lot = this.#takeLot(tails)
+    if (lot.length === 0) return
     const endOf = (partition: TransactionPartition) => tails.get(partition)?.nextOffset ?? partition.recoveryPoint
+    let records: readonly TransactionRecord[]
+    let isWritten: boolean
     try {
-      const records = lot.map(({ commit }) => commit.recordOf(endOf))
+      this.#parts.log.check()
+      records = lot.map(({ commit }) => commit.recordOf(endOf))
       const states = records.map((record, i) => encodeTransaction(lot[i]!.commit.transactionalId, record))
-      const spans = [...tails].map(([partition, tail]) => spanOf(partition, tail))
-      const bytes = entryBytes(spans, states)
-      const isTooMuch = bytes > this.#buffer.length || tails.size > PARTITIONS_MAX
-      const half = isTooMuch ? undefined : await this.#halfWithRoom(bytes)
-      if (half === undefined) {
-        for (const { resolve } of lot) resolve(undefined)
-        return
-      }
-      const entry = this.#buffer.subarray(0, bytes)
-      let at = writeEntry(entry, spans, states)
-      for (const [partition, tail] of tails) at += await partition.tail.read(tail, entry, at)
-      await this.#add(half, entry, tails.keys())
-      for (const [partition, tail] of tails) partition.tail.madeDurable(tail)
-      for (const [i, { commit, resolve }] of lot.entries()) {
-        this.#parts.log.writeLater(commit.transactionalId, records[i]!)
-        resolve(records[i]!)
-      }
+      isWritten = await this.#writeEntry(tails, states)
     } catch (error) {
       for (const { reject } of lot) reject(error)
+      return
+    }
+    if (isWritten) for (const [partition, tail] of tails) partition.tail.madeDurable(tail)
+    for (const [i, { commit, resolve }] of lot.entries()) {
+      if (isWritten) this.#parts.log.writeLater(commit.transactionalId, records[i]!)
+      resolve(isWritten ? records[i] : undefined)
+    }
+  }
+
+  /** False when nothing of it is there. */
+  async #writeEntry(
+    tails: ReadonlyMap<TransactionPartition, LogTail>,
+    states: readonly StateRecord[],
+  ): Promise<boolean> {
+    const spans = [...tails].map(([partition, tail]) => spanOf(partition, tail))
+    const bytes = entryBytes(spans, states)
+    const isTooMuch = bytes > this.#buffer.length || tails.size > PARTITIONS_MAX
+    const half = isTooMuch ? undefined : await this.#halfWithRoom(bytes)
+    if (half === undefined) return false
+    const entry = this.#buffer.subarray(0, bytes)
+    let at = writeEntry(entry, spans, states)
+    for (const [partition, tail] of tails) {
+      if (!(await partition.tail.read(tail, entry, at))) return false
+      at += tail.bytes - tail.from
+    }
+    for (const partition of tails.keys()) half.partitions.add(partition)
+    try {
+      await half.file.add(entry, this.#number++)
+      return true
+    } catch (error) {
+      if (errorCode(error) === 'DISK_FULL') return false
+      this.#isOver = true
+      throw this.#parts.log.fail(error)
     }
   }
 
@@ -189,16 +216,6 @@ export class CommitJournal {
     return lot
   }
 
-  async #add({ file, partitions }: Half, entry: Buffer, of: Iterable<TransactionPartition>): Promise<void> {
-    for (const partition of of) partitions.add(partition)
-    try {
-      await file.add(entry, this.#number++)
-    } catch (error) {
-      this.#isOver = true
-      throw this.#parts.log.fail(error)
-    }
-  }
-
   /** The half to write to. When it is full the other one's turn comes, if that has become superfluous. */
   async #halfWithRoom(bytes: number): Promise<Half | undefined> {
     try {
@@ -213,7 +230,7 @@ export class CommitJournal {
       this.#settling.catch(() => undefined)
       return other
     } catch (error) {
-      if (isFull(error)) {
+      if (willPass(error)) {
         this.#settling = Promise.resolve()
         return undefined
       }
@@ -268,8 +285,9 @@ export class CommitJournal {
   }
 }
 
-function isFull(error: unknown): boolean {
-  return ['DISK_FULL', 'ENOSPC', 'EDQUOT'].includes(errorCode(error))
+/** No room, or no file handle. */
+function willPass(error: unknown): boolean {
+  return ['DISK_FULL', 'ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE'].includes(errorCode(error))
 }
 
 function spanOf({ tail: { place } }: TransactionPartition, { segment, from, bytes }: LogTail): JournalSpan {

@@ -68,10 +68,15 @@ export class EmbeddedStates {
       logger,
       recovered,
     })
-    await journal.start()
-    const offsets = await openState(parts, topics, OFFSETS_TOPIC, new GroupOffsets())
-    const checkpoints = await openState(parts, topics, CHECKPOINTS_TOPIC, new Checkpoints())
-    return new EmbeddedStates(log, journal, parts.clock, transactions, offsets, checkpoints)
+    try {
+      await journal.start()
+      const offsets = await openState(parts, topics, OFFSETS_TOPIC, new GroupOffsets())
+      const checkpoints = await openState(parts, topics, CHECKPOINTS_TOPIC, new Checkpoints())
+      return new EmbeddedStates(log, journal, parts.clock, transactions, offsets, checkpoints)
+    } catch (error) {
+      await journal.close(false).catch(() => undefined)
+      throw error
+    }
   }
 
   private constructor(

@@ -111,7 +111,7 @@ async function openOwned(parts: EmbeddedParts, owner: Owner): Promise<EmbeddedBr
   const clusterId = await openClusterId({ files, random, log: logger }, directory, used)
   if (!clean && used)
     logger.warn({ directory }, 'the log was not closed in good order: it is checked from the recovery points on')
-  const recalled = clean ? [] : await replayJournal(files, directory, logger)
+  const recalled = await replayJournal(files, directory, logger)
   let log: TransactionLog | undefined
   let broker: Embedded | undefined
   const topics = await TopicStore.open({
@@ -314,14 +314,14 @@ class Embedded implements EmbeddedBroker {
     this.#closing.abort()
     for (const reader of this.#readers) reader.interrupt()
     for (const wake of this.#reads) wake.signal()
-    await this.#writers.close()
+    const isSaid = await this.#writers.close()
     await this.#housekeeping.stop()
     const { files, directory, log } = this.#parts
     try {
       await this.#states.snapshot()
       await this.#topics.close()
       await this.#housekeeping.writeRecoveryPoints()
-      await this.#states.journal.close(true)
+      await this.#states.journal.close(isSaid)
       await writeWhole(files, `${directory}/${CLEAN_MARKER}`, Buffer.from('{"version":0,"brokerEpoch":-1}'))
     } catch (error) {
       // Without the marker the next start checks the log, which is what is needed now.

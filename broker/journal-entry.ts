@@ -1,3 +1,4 @@
+import { KtsError } from '../base/index.ts'
 import { FieldReader } from './fields.ts'
 import { ENTRY_HEADER_BYTES } from './journal-file.ts'
 import type { StateRecord } from './state-snapshot.ts'
@@ -68,10 +69,15 @@ export function writeEntry(into: Buffer, spans: readonly JournalSpan[], records:
 /** Throws CORRUPT_MESSAGE. Views of `content`, which is without the header. */
 export function readEntry(content: Buffer, place: string): JournalEntry {
   const reader = new FieldReader(content, place)
-  const [spanCount, recordCount] = [reader.int32(), reader.int32()]
+  const length = () => {
+    const value = reader.int32()
+    if (value >= 0) return value
+    throw new KtsError('CORRUPT_MESSAGE', `${place}: an entry of the commit journal has a length of ${value}`)
+  }
+  const [spanCount, recordCount] = [length(), length()]
   const records: StateRecord[] = []
   for (let i = 0; i < recordCount; i++) {
-    const [key, value] = [reader.int32(), reader.int32()]
+    const [key, value] = [length(), length()]
     records.push({ key: reader.raw(key), value: reader.raw(value) })
   }
   const spans: JournalSpan[] = []
@@ -79,7 +85,7 @@ export function readEntry(content: Buffer, place: string): JournalEntry {
     const topic = reader.string()
     const topicId = reader.raw(16).toString('base64url')
     const partition = reader.int32()
-    const [baseOffset, position, bytes] = [reader.int64(), reader.int64(), reader.int32()]
+    const [baseOffset, position, bytes] = [reader.int64(), reader.int64(), length()]
     spans.push({ place: { topic, topicId, partition }, baseOffset, position, bytes })
   }
   const ranges = spans.map(({ bytes, ...span }) => ({ ...span, content: reader.raw(bytes) }))

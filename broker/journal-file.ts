@@ -1,4 +1,4 @@
-import { crc32c, type FileHandle, type Files, KtsError, type Random, readWhole } from '../base/index.ts'
+import { crc32c, errorCode, type FileHandle, type Files, KtsError, type Random, readWhole } from '../base/index.ts'
 
 /** A file is not made where the disk has not so many times its size: others need that, and can do with nothing else. */
 const ROOM_FACTOR = 16
@@ -64,8 +64,9 @@ export class JournalFile {
   }
 
   /**
-   * Durable when it resolves. `entry` begins with ENTRY_HEADER_BYTES, which are filled in here; numbers go up by one. After
-   * a rejection nobody knows whether it is in the file, and nothing more may be added.
+   * Durable when it resolves. `entry` begins with ENTRY_HEADER_BYTES, which are filled in here; numbers go up. Rejects with
+   * DISK_FULL when it is not in the file (one that copies on write); after any other rejection nobody knows whether it is,
+   * and nothing more may be added.
    */
   async add(entry: Buffer, number: number): Promise<void> {
     MAGIC.copy(entry)
@@ -73,7 +74,13 @@ export class JournalFile {
     entry.writeBigUInt64BE(BigInt(number), NUMBER_AT)
     entry.writeUInt32BE(entry.length - ENTRY_HEADER_BYTES, LENGTH_AT)
     entry.writeUInt32BE(checksumOf(entry), CHECKSUM_AT)
-    await this.#file.write([entry], this.#end)
+    try {
+      await this.#file.write([entry], this.#end)
+    } catch (error) {
+      // A part of it is none, and the next one is written over it.
+      if (errorCode(error) !== 'ENOSPC' && errorCode(error) !== 'EDQUOT') throw error
+      throw new KtsError('DISK_FULL', `${this.#file.path}: no room on the device`, { cause: error })
+    }
     await this.#file.datasync()
     this.#end += entry.length
   }

@@ -1,10 +1,19 @@
-import { errorCode, type FileHandle, type Files, KtsError, type Logger, type Random } from '../base/index.ts'
+import {
+  errorCode,
+  errorMessage,
+  type FileHandle,
+  type Files,
+  KtsError,
+  type Logger,
+  type Random,
+} from '../base/index.ts'
 import { partitionKey } from './group-members.ts'
 import { entryBytes, type JournalEntry, type JournalRange, readEntry, writeEntry } from './journal-entry.ts'
 import { ENTRIES_AT, JournalFile, readJournalFile } from './journal-file.ts'
 import { readPartitionMetadata } from './partition-metadata.ts'
 import { offsetName } from './segment.ts'
 import type { StateRecord } from './state-snapshot.ts'
+import { readTopics, type TopicEntry } from './topic-registry.ts'
 import { checkTopicName } from './topic-name.ts'
 
 /** The two files of the commit journal, of which one is written while the other is made superfluous. */
@@ -19,12 +28,15 @@ export interface FoundJournal {
   readonly damaged: readonly string[]
 }
 
-/** Rejects with CORRUPT_MESSAGE, and with the system's error. */
+/** Rejects with CORRUPT_MESSAGE, STORAGE_FAILED. */
 export async function readJournal(files: Files, dataDirectory: string): Promise<FoundJournal> {
   const found = []
   const damaged: string[] = []
   for (const path of journalPaths(dataDirectory)) {
-    const { entries, isDamaged } = await readJournalFile(files, path)
+    const { entries, isDamaged } = await readJournalFile(files, path).catch(cause => {
+      const advice = 'what was committed last may be there alone: mend the disk, or delete the file and give that up'
+      throw new KtsError('STORAGE_FAILED', `${path}: ${errorMessage(cause)}; ${advice}`, { cause })
+    })
     for (const { number, content } of entries) found.push({ number, entry: readEntry(content, path) })
     if (isDamaged) damaged.push(path)
   }
@@ -47,10 +59,12 @@ export async function replayJournal(files: Files, directory: string, log: Logger
     if (ranges === undefined) byFile.set(path, [range])
     else ranges.push(range)
   }
-  for (const [path, ranges] of byFile) await writeRanges(files, path, ranges)
+  const topics = byFile.size === 0 ? undefined : await readTopics(files, `${directory}/meta/topics.json`)
+  for (const [path, ranges] of byFile) await writeRanges(files, path, ranges, topics)
+  const records = entries.flatMap(entry => entry.records)
   if (entries.length > 0)
-    log.info({ commits: entries.length, files: byFile.size }, 'what the commit journal holds was written into the log')
-  return entries.flatMap(entry => entry.records)
+    log.info({ commits: records.length, files: byFile.size }, 'what the commit journal holds was written into the log')
+  return records
 }
 
 /**
@@ -85,11 +99,16 @@ function pathOf(directory: string, { place, baseOffset }: JournalRange): string 
   return `${directory}/${partitionKey(place.topic, place.partition)}/${offsetName(baseOffset)}.log`
 }
 
-async function writeRanges(files: Files, path: string, ranges: readonly JournalRange[]): Promise<void> {
+async function writeRanges(
+  files: Files,
+  path: string,
+  ranges: readonly JournalRange[],
+  topics: ReadonlyMap<string, TopicEntry> | undefined,
+): Promise<void> {
   const folder = path.slice(0, path.lastIndexOf('/'))
   // Since then the topic may have been deleted, and another one made of its name.
-  const topicId = await readPartitionMetadata(files, folder)
-  const ours = ranges.filter(range => topicId === undefined || range.place.topicId === topicId)
+  const inFolder = await readPartitionMetadata(files, folder)
+  const ours = ranges.filter(({ place }) => place.topicId === (inFolder ?? topics?.get(place.topic)?.id))
   const file = ours.length === 0 ? undefined : await openIfThere(files, path)
   if (file === undefined) return
   try {

@@ -50,7 +50,8 @@ async function verifyJournal(files: Files, dataDirectory: string, findings: Find
   for (const path of damaged)
     findings.problem({ path, what: 'damaged: commits that were in this journal alone are lost' })
   if (entries.length > 0) {
-    const what = `holds ${entries.length} commits that the next start or a repair writes into the log first: damage that is told here may be mended by that`
+    const commits = entries.reduce((sum, { records }) => sum + records.length, 0)
+    const what = `holds ${commits} commits that the next start or a repair writes into the log first: damage that is told here may be mended by that`
     findings.note({ path: `${dataDirectory}/meta`, what })
   }
 }

@@ -238,7 +238,8 @@ export class LogWriter {
 
   /** fdatasync of what is durable elsewhere; a roll has synced the segments before. */
   syncFile(): Promise<void> {
-    return this.#active.store.datasync()
+    const { store } = this.#active
+    return store.isSynced ? Promise.resolve() : store.datasync()
   }
 
   /** Syncs the last segment and its indexes; not while an append is under way. */

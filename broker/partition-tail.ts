@@ -1,4 +1,4 @@
-import { KtsError } from '../base/index.ts'
+import { batchChecksumHolds, batchIsSane, batchSize } from './batch.ts'
 import type { JournalPlace } from './journal-entry.ts'
 import type { LogTail, LogWriter } from './log-writer.ts'
 import type { PartitionFailure } from './partition-failure.ts'
@@ -33,16 +33,16 @@ export class PartitionTail {
     return isDurable() ? this.#writer.tail() : undefined
   }
 
-  /** Its bytes; answers how many. Rejects with STORAGE_FAILED. */
-  async read({ segment: { store }, from, bytes }: LogTail, into: Buffer, at: number): Promise<number> {
-    const length = bytes - from
-    try {
-      const read = await store.read(into, at, length, from)
-      if (read === length) return length
-      throw new KtsError('STORAGE_FAILED', `${store.path}: ends at byte ${from + read}, and ${bytes} were written`)
-    } catch (error) {
-      throw this.#failure.ofWrite(error)
+  /** Its bytes; false where they cannot be had as they were written, and who syncs the file is told why. */
+  async read({ segment: { store }, from, bytes }: LogTail, into: Buffer, at: number): Promise<boolean> {
+    const end = at + bytes - from
+    const read = await store.read(into, at, end - at, from).catch(() => -1)
+    if (read !== end - at) return false
+    for (let next = at; next < end; next += batchSize(into, next)) {
+      const isWhole = batchIsSane(into, next) && next + batchSize(into, next) <= end
+      if (!isWhole || !batchChecksumHolds(into, next)) return false
     }
+    return true
   }
 
   /** All that `unsynced` told of is durable elsewhere until `syncFile`, and readable from now on. */

@@ -35,6 +35,11 @@ export class Store {
     return this.#size
   }
 
+  /** No write is behind the last sync. */
+  get isSynced(): boolean {
+    return this.#synced === this.#begun && this.#syncing === 0
+  }
+
   /** Writes behind the last append. After a rejection the file may hold a part of it: `truncate` to the old size. */
   async append(buffers: readonly Uint8Array[], bytes: number): Promise<void> {
     await this.#write(file => file.write(buffers, this.#size))

@@ -55,6 +55,8 @@ export class TransactionLog {
   readonly #state: KeyedState
   /** Records that need no write of their own: they say what is known anyway, or are in the commit journal. */
   readonly #riding = new Map<string, TransactionRecord>()
+  /** Under way. */
+  readonly #writing = new Map<Promise<void>, ReadonlyMap<string, TransactionRecord>>()
   #failure: KtsError | undefined
 
   static async open(parts: Omit<KeyedStateParts, 'view'>): Promise<TransactionLog> {
@@ -88,10 +90,7 @@ export class TransactionLog {
     const riding = this.#takeRiding()
     // The state that follows says it too, but for the ends.
     const whole = withEndsOf(riding.get(transactionalId), record)
-    await this.#put(new Map([...riding, [transactionalId, whole]])).catch(error => {
-      this.#takeBack(riding)
-      throw error
-    })
+    await this.#write(new Map([...riding, [transactionalId, whole]]), riding)
   }
 
   /** Will be written with the next record that is, or by `flush`. */
@@ -101,13 +100,25 @@ export class TransactionLog {
 
   /** Durable when it resolves: all that was to be written later. Rejects as `write` does. */
   async flush(): Promise<void> {
+    // What another write has taken with it is not durable before that ends, and comes back if it fails.
+    while (this.#writing.size > 0) await Promise.allSettled(this.#writing.keys())
     this.check()
     const riding = this.#takeRiding()
-    if (riding.size === 0) return
-    await this.#put(riding).catch(error => {
-      this.#takeBack(riding)
-      throw error
-    })
+    if (riding.size > 0) await this.#write(riding, riding)
+  }
+
+  #write(
+    records: ReadonlyMap<string, TransactionRecord>,
+    riding: ReadonlyMap<string, TransactionRecord>,
+  ): Promise<void> {
+    const writing = this.#put(records)
+      .catch(error => {
+        this.#takeBack(riding)
+        throw error
+      })
+      .finally(() => this.#writing.delete(writing))
+    this.#writing.set(writing, records)
+    return writing
   }
 
   /** Takes what the commit journal alone may know; to be written later. In the order in which they became durable. */
@@ -143,9 +154,15 @@ export class TransactionLog {
   }
 
   #takeRiding(): ReadonlyMap<string, TransactionRecord> {
-    const riding = new Map(this.#riding)
-    this.#riding.clear()
-    return riding
+    const taken = new Map<string, TransactionRecord>()
+    for (const [id, record] of this.#riding) {
+      // Which is to be the newest in the log is not known before that has ended.
+      if ([...this.#writing.values()].some(records => isOlder(record, records.get(id)))) continue
+      const known = this.#view.byId.get(id)
+      taken.set(id, isOlder(record, known) ? withEndsOf(record, known!) : record)
+      this.#riding.delete(id)
+    }
+    return taken
   }
 
   /** What could not be written goes on riding, below what has come since. */
@@ -175,6 +192,10 @@ function withEndsOf(before: TransactionRecord | undefined, record: TransactionRe
     if (end.end >= (ends.get(place)?.end ?? 0)) ends.set(place, end)
   }
   return { ...record, durableEnds: [...ends.values()] }
+}
+
+function isOlder(a: TransactionRecord, b: TransactionRecord | undefined): boolean {
+  return b !== undefined && isNewer(b, a)
 }
 
 /** Producer ids and epochs of an id only grow. */

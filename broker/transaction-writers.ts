@@ -45,12 +45,12 @@ export class Writers {
     return writer
   }
 
-  /** Ends commits under way, aborts what is open, and leaves as little as possible to the next start. */
-  async close(): Promise<void> {
+  /** Ends commits under way, aborts what is open, and leaves as little as possible to the next start: answers whether nothing. */
+  async close(): Promise<boolean> {
     this.#stop.abort()
     await this.#tending
     await Promise.all([...this.#byId.values()].map(writer => writer.close()))
-    await this.#transactions.close()
+    return this.#transactions.close()
   }
 
   async #tend(): Promise<void> {

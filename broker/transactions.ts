@@ -76,14 +76,16 @@ export class Transactions {
     await Promise.all([...this.#byId.values()].map(id => id.tend()))
   }
 
-  /** Makes markers durable and says that everything is complete. What fails is left to the next start. */
-  async close(): Promise<void> {
+  /** Makes markers durable and says that everything is complete. What fails is left to the next start: false. */
+  async close(): Promise<boolean> {
     try {
       for (const id of this.#byId.values()) await id.complete()
       await this.#parts.log.flush()
+      return true
     } catch (error) {
       const facts = { reason: errorMessage(error) }
       this.#parts.logger.warn(facts, 'some transactions could not be completed: the next start does it')
+      return false
     }
   }
 
