@@ -48,10 +48,10 @@ interface Half {
 
 /**
  * Makes transactions durable with one fdatasync: what they have written to all partitions, where it is little, and their
- * record of the transaction log become one entry of a file that does not grow. The files of the log follow later: one half of the
- * journal is written while the other is made superfluous by syncing these. After a kill the start writes what the journal
- * holds into the files (`replayJournal`), before it looks at them. Commits that come while one is written share the next
- * entry.
+ * record of the transaction log become one entry of a file that does not grow. The files of the log follow later: one half
+ * of the journal is written while the other is made superfluous by syncing these. After a kill the start writes what the
+ * journal holds into the files (`replayJournal`), before it looks at them. Commits that come while one is written share the
+ * next entry.
  */
 export class CommitJournal {
   readonly #parts: CommitJournalParts
@@ -72,7 +72,7 @@ export class CommitJournal {
     this.#buffer = Buffer.alloc(Math.min(ENTRY_BYTES_MAX, parts.size >>> 2))
   }
 
-  /** The partition has more than goes well into an entry: it is to be synced by itself before `commit`. Throws as that rejects. */
+  /** The partition has more than goes well into an entry: it is to be synced before `commit`. Throws as that rejects. */
   isLarge(partition: TransactionPartition): boolean {
     const tail = partition.tail.unsynced()
     return tail !== undefined && tail.bytes - tail.from > this.#buffer.length >>> 2
@@ -80,8 +80,8 @@ export class CommitJournal {
 
   /**
    * Makes everything durable and readable that was written to the partitions before the call, together with the record.
-   * Answers that, or undefined when it has done nothing: it is too much, or there is no room. Rejects with what
-   * is wrong with a partition, and then nothing of it is decided; or with COMMIT_UNKNOWN.
+   * Answers that, or undefined when it has done nothing: it is too much, there is no room, or what was written cannot be
+   * read back. Rejects with what is wrong with a partition, and then nothing of it is decided; or with COMMIT_UNKNOWN.
    */
   commit(commit: JournalCommit): Promise<TransactionRecord | undefined> {
     if (this.#isOver) return Promise.resolve(undefined)
@@ -91,7 +91,7 @@ export class CommitJournal {
     })
   }
 
-  /** To be called before anything is committed. Rejects as `clear` does, but for a full disk. */
+  /** To be called before anything is committed. Rejects as `clear` does, but for want of room or file handles. */
   async start(): Promise<void> {
     await this.clear().catch(error => {
       if (!willPass(error)) throw error

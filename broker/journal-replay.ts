@@ -28,6 +28,9 @@ export interface FoundJournal {
   readonly damaged: readonly string[]
 }
 
+/** What damage in a file of the journal means. */
+export const JOURNAL_DAMAGE = 'damaged: commits that were in this journal alone are lost'
+
 /** Rejects with CORRUPT_MESSAGE, STORAGE_FAILED. */
 export async function readJournal(files: Files, dataDirectory: string): Promise<FoundJournal> {
   const found = []
@@ -69,16 +72,17 @@ export async function replayJournal(files: Files, directory: string, log: Logger
 
 /**
  * As `replayJournal`; behind it the journal has the records alone, so that the files may be changed before the next start.
- * Nothing may be writing it.
+ * Nothing may be writing it. Answers the files whose damage is gone from sight with that.
  */
 export async function replayJournalForGood(
   files: Files,
   directory: string,
   random: Random,
   log: Logger,
-): Promise<void> {
+): Promise<readonly string[]> {
+  const { damaged } = await readJournal(files, directory)
   const records = await replayJournal(files, directory, log)
-  if (records.length === 0) return
+  if (records.length === 0) return []
   const [first, second] = journalPaths(directory)
   const bytes = entryBytes([], records)
   const entry = Buffer.alloc(bytes)
@@ -92,6 +96,7 @@ export async function replayJournalForGood(
   await files.rename(`${first}.tmp`, first)
   await files.removeTree(second)
   await files.syncDirectory(`${directory}/meta`)
+  return damaged
 }
 
 function pathOf(directory: string, { place, baseOffset }: JournalRange): string {

@@ -12,7 +12,7 @@ import { encodeEntry } from './aborted-index.ts'
 import { BATCH_HEADER_BYTES, batchLastOffset, batchMaxTimestamp, batchSize, writeBatchHeader } from './batch.ts'
 import { announceSwap, CLEANED, finishSwap, recoverSwaps, removeCleaned } from './compaction-swap.ts'
 import { FileCache } from './file-cache.ts'
-import { replayJournalForGood } from './journal-replay.ts'
+import { JOURNAL_DAMAGE, replayJournalForGood } from './journal-replay.ts'
 import { findAborted } from './log-inspection-aborted.ts'
 import { wholeBatch } from './log-inspection-dump.ts'
 import { openLogFile } from './log-inspection-files.ts'
@@ -64,13 +64,14 @@ export async function repairLog(parts: RepairParts, directory: string): Promise<
       : undefined
   try {
     // It may mend damage; and what it holds has its place in the files as they are now.
-    if (owner !== undefined) await replayJournalForGood(files, dataDirectory!, random, logger)
+    const damaged = owner === undefined ? [] : await replayJournalForGood(files, dataDirectory!, random, logger)
+    const lost = damaged.map(path => ({ path, what: JOURNAL_DAMAGE }))
     const before = await findLogFolders(files, directory)
     for (const folder of before.partitions) await recoverSwaps(files, folder.directory, folder.names)
     const plan = await planRepair(files, await findLogFolders(files, directory))
     const kept: string[] = []
     for (const partition of plan.partitions) kept.push(...(await repairPartition(parts, partition)))
-    return { plan, kept }
+    return { plan: { ...plan, staying: [...lost, ...plan.staying] }, kept }
   } finally {
     await owner?.release()
   }

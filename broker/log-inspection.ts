@@ -1,6 +1,6 @@
 import type { Files } from '../base/index.ts'
 import { partitionKey } from './group-members.ts'
-import { readJournal } from './journal-replay.ts'
+import { JOURNAL_DAMAGE, readJournal } from './journal-replay.ts'
 import { mayBeCompacted, readFacts, verifyCheckpoints, verifyLeaderEpochs } from './log-inspection-checkpoints.ts'
 import { Findings } from './log-inspection-findings.ts'
 import type { LogFolders, PartitionFolder } from './log-inspection-folders.ts'
@@ -47,8 +47,7 @@ export async function verifyLog(files: Files, folders: LogFolders, progress?: In
 /** What the commit journal holds is not looked for in the log: a start puts it there, whatever is missing. */
 async function verifyJournal(files: Files, dataDirectory: string, findings: Findings): Promise<void> {
   const { entries, damaged } = await readJournal(files, dataDirectory)
-  for (const path of damaged)
-    findings.problem({ path, what: 'damaged: commits that were in this journal alone are lost' })
+  for (const path of damaged) findings.problem({ path, what: JOURNAL_DAMAGE })
   if (entries.length > 0) {
     const commits = entries.reduce((sum, { records }) => sum + records.length, 0)
     const what = `holds ${commits} commits that the next start or a repair writes into the log first: damage that is told here may be mended by that`

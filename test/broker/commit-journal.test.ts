@@ -184,12 +184,12 @@ describe('the commit journal', () => {
   })
 })
 
-describe('a commit journal that is damaged', () => {
-  const flip = (at: number) => (bytes: Buffer) => {
-    bytes[at]! ^= 1
-    return bytes
-  }
+const flip = (at: number) => (bytes: Buffer) => {
+  bytes[at]! ^= 1
+  return bytes
+}
 
+describe('a commit journal that is damaged', () => {
   test('keeps what is whole, and says that something is lost', async () => {
     const { disk } = await written(['one', 'two', 'three'])
     await change(disk, JOURNALS[0]!, flip(700))
@@ -286,13 +286,25 @@ describe('the tools for a log that was not closed', () => {
     const after = disk.powerCut()
     const look = async () => (await verifyLog(after, await findLogFolders(after, '/data'))).findings
     expect((await look()).notes.map(note => note.what)).toContainEqual(expect.stringContaining('holds 3 commits'))
-    const self = { host: 'here', pid: 1, bootId: 'boot', startTime: 'tool' }
-    const processes = { self, isRunning: () => false }
-    const random = new SeededRandom(2)
-    await repairLog({ files: after, clock, random, processes, logger: silentLogger }, '/data')
+    await repair(after)
     expect((await look()).problems).toEqual([])
     const { entries } = await readJournal(after, '/data')
     expect(entries.flatMap(entry => entry.ranges)).toEqual([])
     expect(await seen(after)).toEqual([['one', 'two', 'three'], 'three'])
   })
+
+  test('name damage in the journal, and a repair that writes the rest of it into the files does so once more', async () => {
+    const { disk } = await written(['one', 'two', 'three'])
+    await change(disk, JOURNALS[0]!, flip(700))
+    const { findings } = await verifyLog(disk, await findLogFolders(disk, '/data'))
+    expect(findings.problems.map(({ path }) => path)).toContain(JOURNALS[0])
+    expect((await repair(disk)).plan.staying.map(({ path }) => path)).toEqual([JOURNALS[0]])
+    expect((await seen(disk))[0]).toEqual(['one', 'two', 'three'])
+  })
 })
+
+function repair(files: Files) {
+  const self = { host: 'here', pid: 1, bootId: 'boot', startTime: 'tool' }
+  const processes = { self, isRunning: () => false }
+  return repairLog({ files, clock, random: new SeededRandom(2), processes, logger: silentLogger }, '/data')
+}
