@@ -15,8 +15,8 @@ export interface SourceLoopParts extends SourceTransactionsParts {
 /**
  * poll → transforms → converters → append → commit → committed.
  *
- * Polling and encoding go on while a commit runs. There is no linger: an idle log commits at once, a busy one in larger
- * lots. `committed` is told after the commit is durable and never before.
+ * Polling and encoding go on while a commit runs. There is no linger: an idle log commits at once, a busy one, or one whose
+ * source has more at hand, in larger lots. `committed` is told after the commit is durable and never before.
  */
 export class SourceLoop {
   readonly #parts: SourceLoopParts
@@ -68,7 +68,7 @@ export class SourceLoop {
     return 'stopped'
   }
 
-  async #gather({ parts, checkpoints, transaction }: SourceBatch): Promise<void> {
+  async #gather({ parts, checkpoints, transaction, more }: SourceBatch): Promise<void> {
     const { pipeline, badRecords, counters } = this.#parts
     let read = 0
     for (const part of parts) {
@@ -77,10 +77,10 @@ export class SourceLoop {
     }
     counters.recordsRead += read
     this.#transactions.polled(read)
-    const encoded = await pipeline.encode(parts)
+    const { appends, filtered } = await pipeline.encode(parts)
     const bad = badRecords.drain()
-    const held = heldBytes(encoded, bad.letters)
-    this.#transactions.add({ ...encoded, bad, checkpoints, transaction, read, held })
+    const held = heldBytes(appends, bad.letters)
+    this.#transactions.add({ appends, filtered, bad, checkpoints, transaction, more, read, held })
   }
 
   /** Waits while the disk is near its reserve. */
@@ -98,7 +98,7 @@ export class SourceLoop {
   }
 }
 
-function heldBytes({ appends }: Encoded, letters: PackedRecords | undefined): number {
+function heldBytes(appends: Encoded['appends'], letters: PackedRecords | undefined): number {
   let held = letters?.size ?? 0
   for (const { records } of appends) held += records.size + records.count * POSITION_BYTES
   return held

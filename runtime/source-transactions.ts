@@ -13,8 +13,12 @@ import { type BadRecords, type Drained, originalAt } from './bad-records.ts'
 import type { ConnectorCounters } from './counters.ts'
 import { type Cut, cutAtBoundaries, type TransactionBoundary } from './transaction-boundary.ts'
 
+/** `poll`: while a source has more at hand, commits wait until this part of the buffer is full, or so long. */
+const LOT_PART = 1 / 2
+const LOT_MS = 60
+
 /** One poll's records, ready for the log, and the positions behind them. */
-export interface Gathered extends Pick<SourceBatch, 'checkpoints' | 'transaction'> {
+export interface Gathered extends Pick<SourceBatch, 'checkpoints' | 'transaction' | 'more'> {
   readonly appends: readonly Append[]
   readonly bad: Drained
   /** Records that the poll brought, whatever became of them. */
@@ -75,7 +79,10 @@ export class SourceTransactions {
   /** Of `#held`: in the open transaction, which is being committed or which nothing that is gathered ends yet. */
   #carried = 0
   #open: OpenTransaction | undefined
-  #working: Promise<void> | undefined
+  #isWorking = false
+  #working: Promise<void> = Promise.resolve()
+  /** The newest batch said so. */
+  #more = false
   #waiting = false
   #failure: { readonly error: unknown } | undefined
   #commitAt: number
@@ -86,7 +93,7 @@ export class SourceTransactions {
   constructor(parts: SourceTransactionsParts, failed: () => void) {
     this.#parts = parts
     this.#failed = failed
-    this.#commitAt = parts.clock.monotonic() + parts.intervalMs
+    this.#commitAt = parts.clock.monotonic() + (parts.boundary === 'interval' ? parts.intervalMs : 0)
   }
 
   /** A position was committed. */
@@ -103,6 +110,7 @@ export class SourceTransactions {
   add(gathered: Gathered): void {
     this.#gathered.push(gathered)
     this.#held += gathered.held
+    this.#more = gathered.more === true
     this.#work()
   }
 
@@ -112,7 +120,7 @@ export class SourceTransactions {
    */
   async room(signal: AbortSignal): Promise<void> {
     const full = () => this.#held - this.#carried >= this.#parts.bufferBytesMax
-    while (full() && this.#working !== undefined && !signal.aborted) {
+    while (full() && this.#isWorking && !signal.aborted) {
       await new Promise<void>(resolve => {
         this.#wakeRoom = resolve
       })
@@ -146,7 +154,9 @@ export class SourceTransactions {
   }
 
   #work(): void {
-    if (this.#failure === undefined) this.#working ??= this.#writeGathered()
+    if (this.#failure !== undefined || this.#isWorking) return
+    this.#isWorking = true
+    this.#working = this.#writeGathered()
   }
 
   /** Until nothing is gathered. Failures are kept for the polling half, which owns the loop's end. */
@@ -164,25 +174,26 @@ export class SourceTransactions {
       this.#failure = { error }
       this.#failed()
     } finally {
-      this.#working = undefined
+      this.#isWorking = false
       this.#wakeRoom?.()
     }
     this.#commitLater()
   }
 
   #isDue(): boolean {
-    const { clock, bufferBytesMax } = this.#parts
+    const { boundary, clock, bufferBytesMax } = this.#parts
+    if (boundary === 'poll' && (!this.#more || this.#held >= bufferBytesMax * LOT_PART)) return true
     return clock.monotonic() >= this.#commitAt || this.#held >= bufferBytesMax || this.#ended.signal.aborted
   }
 
-  /** Only an interval leaves a transaction open that could end where it is. */
+  /** Left open although it could end where it is. */
   #mayCommit(open: OpenTransaction): boolean {
-    return this.#parts.boundary === 'interval' && open.whole && this.#isDue()
+    return this.#parts.boundary !== 'connector' && open.whole && this.#isDue()
   }
 
   #commitLater(): void {
     const { boundary, clock } = this.#parts
-    if (boundary !== 'interval' || this.#open?.whole !== true || this.#waiting || this.#failure !== undefined) return
+    if (boundary === 'connector' || this.#open?.whole !== true || this.#waiting || this.#failure !== undefined) return
     this.#waiting = true
     void sleep(clock, Math.max(0, this.#commitAt - clock.monotonic()), this.#ended.signal).then(slept => {
       this.#waiting = false
@@ -276,13 +287,13 @@ export class SourceTransactions {
   }
 
   async #over(open: OpenTransaction): Promise<void> {
-    const { counters, task, clock, intervalMs } = this.#parts
+    const { counters, task, clock, boundary, intervalMs } = this.#parts
     this.#open = undefined
     this.#carried = 0
     this.#held -= open.held
     this.#records -= open.read
     counters.recordsInFlight -= open.read
-    this.#commitAt = clock.monotonic() + intervalMs
+    this.#commitAt = clock.monotonic() + (boundary === 'interval' ? intervalMs : LOT_MS)
     if (open.checkpoints.length > 0) {
       this.#progressed = true
       await task.committed?.(open.checkpoints)

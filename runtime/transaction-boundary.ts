@@ -14,8 +14,7 @@ export interface Cut<B extends Ending> {
 /**
  * Cuts what was polled where transactions end, in order.
  *
- * - `poll`: behind the last batch with positions, where the source may resume.
- * - `interval`: there too, once a commit is `due`.
+ * - `poll` and `interval`: behind the last batch with positions, where the source may resume, once a commit is `due`.
  * - `connector`: where the batches say. Transactions that commit one after the other become one, which no reader can tell
  *   from several that became visible at once; one that aborts stays alone.
  */
@@ -25,7 +24,7 @@ export function cutAtBoundaries<B extends Ending>(
   due: boolean,
 ): readonly Cut<B>[] {
   if (boundary === 'connector') return cutWhereTold(batches)
-  if (boundary === 'interval' && !due) return [{ batches, end: undefined }]
+  if (!due) return [{ batches, end: undefined }]
   const whole = batches.findLastIndex(batch => batch.checkpoints.length > 0) + 1
   return withoutEmpty([
     { batches: batches.slice(0, whole), end: 'commit' },

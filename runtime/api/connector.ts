@@ -107,6 +107,8 @@ export interface SourceBatch {
    * read again (KIP-618); a task that wants them read again rejects instead.
    */
   readonly transaction?: 'commit' | 'abort' | undefined
+  /** The source has more at hand: the worker may commit this batch some milliseconds later, together with what follows. */
+  readonly more?: boolean | undefined
 }
 
 export interface SourceCheckpoint {

@@ -266,7 +266,8 @@ test('lines of files are in the log once, in order, however often a commit fails
   await broker.ensureTopic({ name: 'lines', configs: {} })
   const inside = (path: string) => /\/(lines|connect-offsets|__transaction_state)-0\/.*\.log$/.test(path)
   // Of two that follow each other one at least is more than a marker, which is only written again.
-  for (const nth of [5, 6, 12, 13, 20, 21]) files.fail({ call: 'write', path: inside, nth, error: 'ENOSPC', partialBytes: 30 })
+  for (const nth of [5, 6, 12, 13, 20, 21])
+    files.fail({ call: 'write', path: inside, nth, error: 'ENOSPC', partialBytes: 30 })
   const environment = { broker, clock: systemClock, random: new SeededRandom(1), files: input, log: silentLogger }
   const worker = await Worker.start(workerConfig([sourceConfig(fileSource, options)], []), environment)
   closing.push({ close: () => worker.stop() })

@@ -123,6 +123,76 @@ test('an interval commits when it is over although nothing more is polled', asyn
   await worker.finished
 })
 
+test('an interval whose timer rings too soon, as those of Node may, commits all the same, and goes on', async () => {
+  const clock = new ManualClock()
+  const timer = clock.timer.bind(clock)
+  clock.timer = (ms, wake) => timer(ms > 1 ? ms - 1 : ms, wake)
+  const broker = new MemoryBroker({ clock })
+  const goes: (() => void)[] = []
+  const wait = () => new Promise<void>(resolve => goes.push(resolve))
+  const source = scriptedSource('t', [{ values: ['a'] }, { values: ['b'] }], poll => (poll > 0 ? wait() : undefined))
+  const common = { 'transaction.boundary': 'interval', 'transaction.boundary.interval.ms': 5000 } as const
+  const environment = { broker, clock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, common)], []), environment)
+  for (const [i, values] of [['a'], ['a', 'b']].entries()) {
+    for (let ms = 0; ms < 5010; ms++) await clock.advance(1)
+    expect(valuesOf(await readAll(broker, 't', 0))).toEqual(values)
+    goes[i]!()
+    for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  }
+  await worker.finished
+})
+
+test('while a source has more at hand its polls are committed in lots, the first one and the last one at once', async () => {
+  const turn = async () => {
+    for (let i = 0; i < 50; i++) await new Promise(resolve => setImmediate(resolve))
+  }
+  const script = Array.from({ length: 20 }, (_, i) => ({ values: [String(i)], more: i < 19 }))
+  const source = scriptedSource('t', script, turn)
+  // The clock stands still: nothing is committed because time passes.
+  const broker = new MemoryBroker({ clock: new ManualClock() })
+  const told: number[][] = []
+  const { open } = source.connector
+  source.connector.open = async (...args) => {
+    const task = await open(...args)
+    return { ...task, committed: checkpoints => void told.push(checkpoints.map(c => Number(c.position?.next))) }
+  }
+  const environment = {
+    broker,
+    clock: new ManualClock(),
+    random: new SeededRandom(1),
+    files: nodeFiles,
+    log: silentLogger,
+  }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, {})], []), environment)
+  await worker.finished
+  expect(valuesOf(await readAll(broker, 't', 0))).toHaveLength(20)
+  expect(told).toEqual([[1], Array.from({ length: 19 }, (_, i) => i + 2)])
+})
+
+test('a lot is committed when half of the buffer is full, and when it has waited', async () => {
+  const large = Array.from({ length: 12 }, () => ({ values: ['x'.repeat(100_000)], more: true }))
+  const { events } = await run([...large, { values: ['z'] }], {}, new ManualClock())
+  expect(events.filter(e => e === 'commit').length).toBeGreaterThan(1)
+
+  const clock = new ManualClock()
+  const broker = new MemoryBroker({ clock })
+  let go = () => {}
+  const quiet = new Promise<void>(resolve => (go = resolve))
+  const script = [{ values: ['a'] }, { values: ['b'], more: true }]
+  const source = scriptedSource('t', script, poll => (poll === 2 ? quiet : undefined))
+  const environment = { broker, clock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, {})], []), environment)
+  await clock.advance(0)
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  await clock.advance(1000)
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  expect(valuesOf(await readAll(broker, 't', 0))).toEqual(['a', 'b'])
+  expect(source.committed).toEqual([1, 2])
+  go()
+  await worker.finished
+})
+
 test('an interval does not outgrow the buffer: it commits sooner', async () => {
   const script = Array.from({ length: 30 }, () => ({ values: ['x'.repeat(100_000)] }))
   const common = { 'transaction.boundary': 'interval', 'transaction.boundary.interval.ms': 60_000 } as const

@@ -70,6 +70,7 @@ export interface ScriptedPoll {
   readonly values: readonly string[]
   readonly inside?: boolean
   readonly transaction?: 'commit' | 'abort'
+  readonly more?: boolean
 }
 
 /** Polls in the order of a script, from the committed one on. Positions are numbers of polls; `committed` are those told. */
@@ -104,6 +105,7 @@ export function scriptedSource(
             parts: [{ kind: 'packed', topic, orderKey: 'one', packed }],
             checkpoints: polled.inside === true ? [] : [checkpoint],
             transaction: polled.transaction,
+            more: polled.more,
           }
         },
         committed: told => void committed.push(...told.map(c => Number(c.position?.next))),
