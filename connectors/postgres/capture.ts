@@ -34,8 +34,8 @@ export const OWN_MESSAGES = 'kts-connect.'
 export class Capture implements ChangeHandler {
   readonly #parts: CaptureParts
   readonly #tables = new Map<number, TableEvents | undefined>()
-  /** As of the last whole transaction, or where the connector began. */
-  #position: StreamPosition
+  /** As of the last whole transaction, or where the connector began. Changed in place, since every commit does. */
+  readonly #position: { -readonly [K in keyof StreamPosition]: StreamPosition[K] }
   #transaction: CommittedTransaction | undefined
   /** Changes of the open transaction that were told to us. */
   #index = 0
@@ -45,18 +45,18 @@ export class Capture implements ChangeHandler {
 
   constructor(parts: CaptureParts) {
     this.#parts = parts
-    this.#position = parts.position
+    this.#position = { ...parts.position }
   }
 
   get full(): boolean {
     const { batch, live } = this.#parts
-    return batch.full || live.ready || this.#needsText
+    return batch.halfFull || live.ready || this.#needsText
   }
 
   /** Behind everything that is in the batch. */
   get position(): StreamPosition {
-    const { commitLsn, commitTime } = this.#transaction ?? this.#position
-    if (this.#transaction === undefined || this.#behind === Infinity) return this.#position
+    if (this.#transaction === undefined || this.#behind === Infinity) return { ...this.#position }
+    const { commitLsn, commitTime } = this.#transaction
     return { ...this.#position, commitLsn, commitTime, changes: Math.max(this.#index, this.#behind) }
   }
 
@@ -67,7 +67,7 @@ export class Capture implements ChangeHandler {
 
   /** Everything committed below `lsn` was told: the server says so of a stretch without changes for us. */
   passed(lsn: Lsn): void {
-    if (this.#transaction === undefined && lsn > this.#position.end) this.#position = { ...this.#position, end: lsn }
+    if (this.#transaction === undefined && lsn > this.#position.end) this.#position.end = lsn
   }
 
   begin(transaction: CommittedTransaction): void {
@@ -132,7 +132,7 @@ export class Capture implements ChangeHandler {
     const { events, live, batch } = this.#parts
     if (!message.transactional && message.lsn <= this.#position.messageLsn) return
     const into = message.transactional ? this.#next() : batch
-    if (!message.transactional) this.#position = { ...this.#position, messageLsn: message.lsn }
+    if (!message.transactional) this.#position.messageLsn = message.lsn
     if (into === undefined) return
     const transaction = message.transactional ? this.#transaction : undefined
     if (!message.prefix.startsWith(OWN_MESSAGES)) events.message(message, transaction, into)
@@ -140,14 +140,15 @@ export class Capture implements ChangeHandler {
   }
 
   commit(transaction: CommittedTransaction, endLsn: Lsn): void {
-    const { events } = this.#parts
-    const { end, ...position } = this.#position
-    if (this.#behind === Infinity) this.#position = { ...position, end: Math.max(end, endLsn) }
-    else {
-      events.commit(transaction, endLsn, this.#parts.batch)
-      const { commitLsn, commitTime } = transaction
-      const whole = { changes: undefined, end: Math.max(end, endLsn), lastCommit: endLsn }
-      this.#position = { ...position, commitLsn, commitTime, ...whole }
+    const { events, batch } = this.#parts
+    const position = this.#position
+    position.end = Math.max(position.end, endLsn)
+    if (this.#behind < Infinity) {
+      events.commit(transaction, endLsn, batch)
+      position.commitLsn = transaction.commitLsn
+      position.commitTime = transaction.commitTime
+      position.changes = undefined
+      position.lastCommit = endLsn
     }
     this.#transaction = undefined
   }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { BufferPool, type Clock, KtsError, sleep } from '../../runtime/api/index.ts'
+import { Alarm } from './alarm.ts'
 import { ASIDE, COPY_DATA, COPY_DONE, checkLength, HEADER_BYTES } from './copy-message.ts'
 import { takeReads } from './lump-socket.ts'
 import { serverError } from './server-error.ts'
@@ -74,6 +75,7 @@ export class CopyStream {
   #wake: (() => void) | undefined
   #signal: AbortSignal | undefined
   readonly #onAbort = () => this.#wake?.()
+  readonly #alarm: Alarm
   #windowStart = 0
   #windowBytes = 0
   #busy = false
@@ -84,6 +86,7 @@ export class CopyStream {
     this.#client = client
     this.#socket = client.connection.stream as Socket
     this.#clock = options.clock
+    this.#alarm = new Alarm(options.clock, () => this.#wake?.())
     this.#both = options.both
     this.#bound = options.both ? AHEAD_BYTES : ROWS_BYTES
     this.#naps = this.#socket.remoteAddress !== undefined
@@ -209,6 +212,7 @@ export class CopyStream {
 
   /** Nobody reads the last lump any more. */
   #release(): void {
+    this.#alarm.cancel()
     buffers.give(this.#buffer)
     this.#buffer = NOTHING
     this.#from = 0
@@ -265,15 +269,12 @@ export class CopyStream {
     const before = this.#to
     this.#listenTo(signal)
     await new Promise<void>(resolve => {
-      const done = () => {
-        this.#wake = undefined
-        timer.cancel()
-        resolve()
-      }
-      const timer = this.#clock.timer(waitMs, done)
-      this.#wake = done
+      this.#wake = resolve
+      this.#alarm.set(waitMs)
       this.#socket.resume()
     })
+    this.#wake = undefined
+    this.#alarm.silence()
     if (!this.#over) this.#socket.pause()
     this.#judge()
     this.#lastCame = this.#to - before

@@ -211,6 +211,11 @@ export function digitsOf(value: number): number {
   return width
 }
 
+/** Whether `value`, an integer of up to 2^53 in size, is written with so many decimal digits and no sign. */
+export function hasDigits(value: number, width: number): boolean {
+  return value < POWERS[width]! && (value >= POWERS[width - 1]! || (value === 0 && width === 1))
+}
+
 /** The last `width` decimal digits of an integer of 0 to 2^53, with zeros in front. */
 export function writeDigits(into: Buffer, at: number, width: number, value: number): void {
   let to = at + width

@@ -22,7 +22,12 @@ export function formatLsn(lsn: Lsn): string {
 
 /** Eight bytes of a message, big-endian. */
 export function readLsn(bytes: Buffer, at: number): Lsn {
-  return safe(bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4))
+  return safe(word(bytes, at), word(bytes, at + 4))
+}
+
+/** Several times as fast as Buffer's own, and every message has one. */
+function word(bytes: Buffer, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
 }
 
 function safe(high: number, low: number): Lsn {

@@ -144,6 +144,7 @@ export class StreamPhase {
     this.#capture.passed(this.#stream.toldUpTo)
     this.#heartbeat()
     const tables = this.#live.checkpoints()
+    const more = this.#parts.batch.halfFull
     const parts = this.#parts.batch.take()
     if (tables === undefined) return parts.length === 0 ? 'idle' : { parts, checkpoints: [] }
     const position = { ...this.#capture.position, binary: this.#parts.binary && !this.#capture.needsText }
@@ -153,6 +154,7 @@ export class StreamPhase {
     return {
       parts,
       checkpoints: [{ partition: streamPartition(this.#server), position: positionToJson(position) }, ...tables],
+      more,
     }
   }
 

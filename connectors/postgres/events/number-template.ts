@@ -1,4 +1,4 @@
-import { digitsOf, writeDigits } from '../json-bytes.ts'
+import { hasDigits, writeDigits } from '../json-bytes.ts'
 
 /**
  * JSON text with numbers in it that is used over and over: a number is overwritten where it stands as long as it does
@@ -6,7 +6,8 @@ import { digitsOf, writeDigits } from '../json-bytes.ts'
  */
 export class NumberTemplate {
   readonly #pieces: readonly string[]
-  readonly #values: (number | undefined)[]
+  /** NaN: none. */
+  readonly #values: Float64Array
   readonly #at: Int32Array
   readonly #widths: Int32Array
   #bytes: Buffer = Buffer.alloc(0)
@@ -14,7 +15,7 @@ export class NumberTemplate {
   /** `pieces` stand around the numbers, so there is one more of them. */
   constructor(pieces: readonly string[]) {
     this.#pieces = pieces
-    this.#values = pieces.slice(1).map(() => undefined)
+    this.#values = new Float64Array(pieces.length - 1).fill(Number.NaN)
     this.#at = new Int32Array(this.#values.length)
     this.#widths = new Int32Array(this.#values.length)
     this.#make()
@@ -27,11 +28,11 @@ export class NumberTemplate {
 
   /** Integers up to 2^53 in size; undefined, as all are at first, is no text at all. */
   set(slot: number, value: number | undefined): void {
-    if (this.#values[slot] === value) return
-    this.#values[slot] = value
+    const before = this.#values[slot]!
+    if (before === value || (value === undefined && Number.isNaN(before))) return
+    this.#values[slot] = value ?? Number.NaN
     const width = this.#widths[slot]!
-    if (value !== undefined && value >= 0 && digitsOf(value) === width)
-      writeDigits(this.#bytes, this.#at[slot]!, width, value)
+    if (value !== undefined && hasDigits(value, width)) writeDigits(this.#bytes, this.#at[slot]!, width, value)
     else this.#make()
   }
 
@@ -39,7 +40,7 @@ export class NumberTemplate {
     let text = this.#pieces[0]!
     let length = Buffer.byteLength(text)
     for (const [slot, value] of this.#values.entries()) {
-      const digits = value === undefined ? '' : String(value)
+      const digits = Number.isNaN(value) ? '' : String(value)
       const piece = this.#pieces[slot + 1]!
       this.#at[slot] = length
       this.#widths[slot] = digits.length

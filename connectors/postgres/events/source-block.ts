@@ -26,7 +26,7 @@ export class SourceBlock {
   #inTransaction = false
   #origin: string | undefined
   #hasTime = true
-  // What the text was made of last.
+  // What the text was made of last: of a transaction's changes nothing but the LSN differs.
   #source: ChangeSource | undefined
   #now = 0
 
@@ -70,23 +70,32 @@ export class SourceBlock {
   json(source: ChangeSource, now: number): Buffer {
     // Rows of a snapshot share one.
     if (this.#template !== undefined && source === this.#source && now === this.#now) return this.#template.bytes
+    const template =
+      this.#template !== undefined && now === this.#now && isSameTransaction(source, this.#source!)
+        ? this.#template
+        : this.#templateFor(source, now)
     this.#source = source
     this.#now = now
-    const template = this.#templateFor(source)
-    const { commitTime, lsn } = source
-    template.set(0, Math.floor(commitTime / 1000))
-    template.set(1, source.lastCommitLsn)
-    template.set(2, lsn)
-    template.set(3, commitTime)
-    template.set(4, commitTime)
-    template.set(5, source.xid)
-    template.set(6, lsn)
-    template.set(7, source.origin?.lsn)
-    for (let i = 1; i < this.#behind.length; i++) template.set(7 + i, now)
+    template.set(2, source.lsn)
+    template.set(6, source.lsn)
     return template.bytes
   }
 
-  #templateFor(source: ChangeSource): NumberTemplate {
+  /** With everything set but the LSN. */
+  #templateFor(source: ChangeSource, now: number): NumberTemplate {
+    const template = this.#shapedFor(source)
+    const { commitTime } = source
+    template.set(0, Math.floor(commitTime / 1000))
+    template.set(1, source.lastCommitLsn)
+    template.set(3, commitTime)
+    template.set(4, commitTime)
+    template.set(5, source.xid)
+    template.set(7, source.origin?.lsn)
+    for (let i = 1; i < this.#behind.length; i++) template.set(7 + i, now)
+    return template
+  }
+
+  #shapedFor(source: ChangeSource): NumberTemplate {
     const afterCommit = source.lastCommitLsn !== undefined
     const inTransaction = source.xid !== undefined
     const hasTime = source.commitTime !== 0
@@ -124,6 +133,16 @@ export class SourceBlock {
       ...this.#behind.slice(1),
     ])
   }
+}
+
+function isSameTransaction(one: ChangeSource, other: ChangeSource): boolean {
+  return (
+    one.commitTime === other.commitTime &&
+    one.lastCommitLsn === other.lastCommitLsn &&
+    one.xid === other.xid &&
+    one.snapshot === other.snapshot &&
+    one.origin === other.origin
+  )
 }
 
 /** As INT64 of the data model: a number where that is exact. */

@@ -16,6 +16,9 @@ export interface StructColumn {
 interface Member {
   readonly index: number
   readonly codec: ColumnCodec
+  /** The codec's, which come in many shapes: here they are found at once. */
+  readonly writeText: ColumnCodec['writeText']
+  readonly writeBinary: ColumnCodec['writeBinary']
   /** `,"name":` */
   readonly name: Piece
   readonly unavailable: Piece
@@ -48,6 +51,8 @@ export class StructColumns {
     this.#members = columns.map(({ index, field, codec, nullable }, i) => ({
       index,
       codec,
+      writeText: codec.writeText,
+      writeBinary: codec.writeBinary,
       name: new Piece(`${i === 0 ? '{' : ','}${stringText(field)}:`),
       unavailable: new Piece(jsonOf(codec.schema, codec.unavailable)),
       absent: new Piece(jsonOf(codec.schema, codec.absent)),
@@ -73,8 +78,8 @@ export class StructColumns {
       const i = member.index
       json.piece(member.name)
       const kind = kinds[i]!
-      if (kind === TEXT) member.codec.writeText(bytes, starts[i]!, ends[i]!, json)
-      else if (kind === BINARY) member.codec.writeBinary!(bytes, starts[i]!, ends[i]!, json)
+      if (kind === TEXT) member.writeText(bytes, starts[i]!, ends[i]!, json)
+      else if (kind === BINARY) member.writeBinary!(bytes, starts[i]!, ends[i]!, json)
       else if (kind === NULL) json.piece(this.#standsForNull(member, keyOnly) ? member.absent : NULL_TEXT)
       else writeUnchanged(member, earlier, json)
     }
@@ -122,8 +127,8 @@ export class StructColumns {
 function writeUnchanged(member: Member, earlier: Tuple | undefined, json: JsonBytes): void {
   const i = member.index
   const kind = earlier?.kinds[i]
-  if (kind === TEXT) member.codec.writeText(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
-  else if (kind === BINARY) member.codec.writeBinary!(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
+  if (kind === TEXT) member.writeText(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
+  else if (kind === BINARY) member.writeBinary!(earlier!.bytes, earlier!.starts[i]!, earlier!.ends[i]!, json)
   else json.piece(member.unavailable)
 }
 

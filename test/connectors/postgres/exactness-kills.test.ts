@@ -94,9 +94,11 @@ describe.each([15, 17] as const)('a connector of PostgreSQL %i', version => {
     timeout: 600_000,
   }, async () => {
     // Batches of a few events end in the midst of everything.
-    vi.spyOn(EventBatch.prototype, 'full', 'get').mockImplementation(function (this: EventBatch) {
-      return this.count >= most
-    })
+    for (const name of ['full', 'halfFull'] as const) {
+      vi.spyOn(EventBatch.prototype, name, 'get').mockImplementation(function (this: EventBatch) {
+        return this.count >= most
+      })
+    }
     let most = 20
     const random = new SeededRandom(version + KILLS)
     const server = await sharedPostgres(version)

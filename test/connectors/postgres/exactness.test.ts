@@ -291,7 +291,7 @@ describe.each(VERSIONS)('what a connector tells of PostgreSQL %i', version => {
     ['a table is dropped', 'DROP TABLE b'],
     ['a table gets another column and name', 'ALTER TABLE a ADD w int DEFAULT 7; ALTER TABLE b RENAME TO e'],
   ])('a transaction that was told in half goes on where it was when %s meanwhile', async (_, change) => {
-    vi.spyOn(EventBatch.prototype, 'full', 'get').mockImplementation(function (this: EventBatch) {
+    vi.spyOn(EventBatch.prototype, 'halfFull', 'get').mockImplementation(function (this: EventBatch) {
       return this.count >= 4
     })
     const c = await make(
