@@ -12,35 +12,39 @@ const COORDINATOR_EPOCH_AT = 11
 const ABORT = 0
 const COMMIT = 1
 
-export interface MarkerBatch {
-  readonly outcome: Outcome
+/** The end of a transaction as it goes into the log. */
+export interface TransactionEnd {
   readonly producer: Producer
+  readonly outcome: Outcome
   readonly coordinatorEpoch: number
-  /** Milliseconds since the epoch. */
-  readonly timestamp: number
-  readonly logAppendTime: boolean
-  readonly baseOffset: number
-  readonly leaderEpoch: number
 }
 
-/** The batch that ends a transaction, as Kafka writes it: one control record, 78 bytes in all. */
-export function encodeMarker(marker: MarkerBatch): Buffer {
-  const { producer, timestamp } = marker
-  const bytes = Buffer.alloc(BATCH_HEADER_BYTES + 1 + RECORD.length)
+/**
+ * The batch that ends a transaction, as Kafka writes it: one control record, 78 bytes in all. `timestamp`: milliseconds
+ * since the epoch.
+ */
+export function encodeMarker(
+  { outcome, producer: { id, epoch }, coordinatorEpoch }: TransactionEnd,
+  { baseOffset, leaderEpoch }: { readonly baseOffset: number; readonly leaderEpoch: number },
+  timestamp: number,
+  logAppendTime: boolean,
+): Buffer {
+  // Every byte is written below.
+  const bytes = Buffer.allocUnsafe(BATCH_HEADER_BYTES + 1 + RECORD.length)
   bytes[BATCH_HEADER_BYTES] = RECORD.length << 1
   bytes.set(RECORD, BATCH_HEADER_BYTES + 1)
   const record = BATCH_HEADER_BYTES + 1
-  bytes.writeInt16BE(marker.outcome === 'commit' ? COMMIT : ABORT, record + TYPE_AT)
-  bytes.writeInt32BE(marker.coordinatorEpoch, record + COORDINATOR_EPOCH_AT)
+  bytes.writeInt16BE(outcome === 'commit' ? COMMIT : ABORT, record + TYPE_AT)
+  bytes.writeInt32BE(coordinatorEpoch, record + COORDINATOR_EPOCH_AT)
   const header = {
-    baseOffset: marker.baseOffset,
-    leaderEpoch: marker.leaderEpoch,
+    baseOffset,
+    leaderEpoch,
     codecId: 0,
-    logAppendTime: marker.logAppendTime,
+    logAppendTime,
     baseTimestamp: timestamp,
     maxTimestamp: timestamp,
     count: 1,
-    producer: { ...producer, baseSequence: -1, transactional: true, control: true },
+    producer: { id, epoch, baseSequence: -1, transactional: true, control: true },
   }
   writeBatchHeader(bytes, 0, header, 1 + RECORD.length)
   return bytes

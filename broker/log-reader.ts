@@ -61,7 +61,7 @@ export class LogReader {
       if (from >= limit) return { batches: [], nextOffset: Math.max(offset, limit) }
       const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
       const segment = this.#segments[index]!
-      const options = { ...this.#options(index), bytesMax, limit, verdict }
+      const options = this.#options(index, bytesMax, limit, verdict)
       try {
         const read = await this.#readSegment(segment, from, options)
         if (segment.replaced === undefined) {
@@ -88,7 +88,7 @@ export class LogReader {
       const index = this.#segments.findLastIndex(segment => segment.baseOffset <= from)
       const segment = this.#segments[Math.max(0, index)]!
       const limit = this.#range.end('read_uncommitted')
-      const options = { ...this.#options(Math.max(0, index)), bytesMax: 1, limit, verdict: undefined }
+      const options = this.#options(Math.max(0, index), 1, limit, undefined)
       const isThere = () => segment.replaced === undefined && this.#segments.includes(segment)
       try {
         const late = segment.largestTimestamp >= timestamp
@@ -135,8 +135,11 @@ export class LogReader {
   }
 
   /** How far a segment may be read: taken in one moment, since both ends move at once. */
-  #options(index: number): Omit<SegmentReadOptions, 'bytesMax' | 'limit' | 'verdict'> {
+  #options(index: number, bytesMax: number, limit: number, verdict: SegmentReadOptions['verdict']): SegmentReadOptions {
     return {
+      bytesMax,
+      limit,
+      verdict,
       offsetEnd: this.#segments[index + 1]?.baseOffset ?? this.#range.end('read_uncommitted'),
       bytesEnd: this.#segments[index]!.readableBytes,
       checkCrcs: this.#parts.checkCrcs,

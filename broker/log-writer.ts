@@ -9,13 +9,13 @@ import {
   type PackedRecords,
 } from '../base/index.ts'
 import { type BatchProducer, sequenceAfter, writeBatchPlace } from './batch.ts'
-import { encodeMarker } from './batch-marker.ts'
+import { encodeMarker, type TransactionEnd } from './batch-marker.ts'
 import { BatchWriter, type EncodedBatch } from './batch-writer.ts'
 import type { FileCache } from './file-cache.ts'
 import { createSegment, discardSegment, removeSegmentFiles } from './partition-directory.ts'
 import type { PartitionSettings } from './partition-settings.ts'
 import { writeSnapshot } from './producer-snapshot.ts'
-import type { AbortedTransaction, Outcome, Producer, ProducerState, Producers } from './producers.ts'
+import type { AbortedTransaction, Producer, ProducerState, Producers } from './producers.ts'
 import { RELATIVE_OFFSET_MAX, type Segment, type SegmentMark } from './segment.ts'
 
 /** Larger batches cost memory in every reader and gain nothing. */
@@ -39,13 +39,6 @@ export interface AppendOptions {
   readonly producer?: Producer | undefined
   /** Where the topic says `compression.type: producer`; `none` when it is left out. */
   readonly codec?: CodecName | undefined
-}
-
-/** The end of a transaction as it goes into the log. */
-export interface TransactionEnd {
-  readonly producer: Producer
-  readonly outcome: Outcome
-  readonly coordinatorEpoch: number
 }
 
 /** One batch on its way into the active segment. */
@@ -161,8 +154,9 @@ export class LogWriter {
     const baseOffset = this.#nextOffset
     const lastOffset = baseOffset + info.lastOffsetDelta
     writeBatchPlace(batch, 0, baseOffset, this.#leaderEpoch)
-    const write = { buffers: [batch], bytes: batch.length, baseOffset, lastOffset, ...info }
-    return this.#atomic(info.producer, async () => {
+    const { maxTimestamp, producer } = info
+    const write = { buffers: [batch], bytes: batch.length, baseOffset, lastOffset, maxTimestamp, producer }
+    return this.#atomic(producer, async () => {
       await this.#writeBatch(write, this.#parts.clock.now())
       return lastOffset + 1
     })
@@ -170,24 +164,20 @@ export class LogWriter {
 
   /** Likewise, a marker. `ended` is told in the turn in which its transaction ends of what it aborts. */
   async appendMarker(end: TransactionEnd, ended: (aborted: AbortedTransaction | undefined) => void): Promise<void> {
-    await this.#atomic(end.producer, async () => {
+    const { producer, outcome, coordinatorEpoch } = end
+    await this.#atomic(producer, async () => {
       const timestamp = this.#parts.clock.now()
       const offset = this.#nextOffset
       const logAppendTime = this.#settings().timestampType === 'LogAppendTime'
-      const bytes = encodeMarker({
-        ...end,
-        timestamp,
-        logAppendTime,
-        baseOffset: offset,
-        leaderEpoch: this.#leaderEpoch,
-      })
-      const batch = { buffers: [bytes], bytes: bytes.length, baseOffset: offset, lastOffset: offset }
-      await this.#writeBatch({ ...batch, maxTimestamp: timestamp }, timestamp)
-      const marker = { offset, timestamp, ...end }
-      const aborted = this.#producers.abortedBy(end.producer, marker)
+      const place = { baseOffset: offset, leaderEpoch: this.#leaderEpoch }
+      const bytes = encodeMarker(end, place, timestamp, logAppendTime)
+      const batch = { buffers: [bytes], bytes: bytes.length, count: 1, maxTimestamp: timestamp }
+      await this.#writeBatch(placed(batch, offset, undefined), timestamp)
+      const marker = { offset, outcome, coordinatorEpoch, timestamp }
+      const aborted = this.#producers.abortedBy(producer, marker)
       if (aborted !== undefined) await this.#active.aborted.add(aborted)
       // In one turn: a reader in between would take what was aborted for committed.
-      ended(this.#producers.end(end.producer, marker))
+      ended(this.#producers.end(producer, marker))
       return offset + 1
     })
   }
@@ -299,8 +289,7 @@ export class LogWriter {
         await pending
         pending = this.#writeBatch(placed(batch, nextOffset, producer), now)
         nextOffset += batch.count
-        if (producer !== undefined)
-          producer = { ...producer, baseSequence: sequenceAfter(producer.baseSequence, batch.count) }
+        if (producer !== undefined) producer = batchOf(producer, sequenceAfter(producer.baseSequence, batch.count))
         // Awaited in the next turn; until then nobody listens.
         pending.catch(() => undefined)
       }
@@ -314,8 +303,7 @@ export class LogWriter {
 
   #firstBatchOf(producer: Producer | undefined): BatchProducer | undefined {
     if (producer === undefined) return undefined
-    const baseSequence = this.#producers.nextSequence(producer)
-    return { id: producer.id, epoch: producer.epoch, baseSequence, transactional: true, control: false }
+    return batchOf(producer, this.#producers.nextSequence(producer))
   }
 
   async #writeBatch(batch: WriteBatch, now: number): Promise<void> {
@@ -326,9 +314,10 @@ export class LogWriter {
     this.#bytesAppended += bytes
     if (producer === undefined) return
     const { baseSequence, transactional } = producer
+    const firstSequence = baseSequence
     const lastSequence = sequenceAfter(baseSequence, lastOffset - baseOffset)
-    const sequences = { firstSequence: baseSequence, lastSequence }
-    this.#producers.observe(producer, { ...sequences, baseOffset, lastOffset, timestamp: maxTimestamp, transactional })
+    const timestamp = maxTimestamp
+    this.#producers.observe(producer, { firstSequence, lastSequence, baseOffset, lastOffset, timestamp, transactional })
   }
 
   /** By size, by age in record time as Kafka does, or by age in wall-clock time, so that old records roll too. */
@@ -387,6 +376,11 @@ export class LogWriter {
       throw failed(error, 'an append that failed could not be taken back')
     }
   }
+}
+
+// Here and above, members by name: what a spread makes costs as much as the rest of a small append.
+function batchOf({ id, epoch }: Producer, baseSequence: number): BatchProducer {
+  return { id, epoch, baseSequence, transactional: true, control: false }
 }
 
 function placed(batch: EncodedBatch, baseOffset: number, producer: BatchProducer | undefined): WriteBatch {
