@@ -2,9 +2,10 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { packageRoot } from '../../cli/package-root.ts'
 
 /** The built command: `npm test` builds it first, as a user would run it. */
-export const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+export const CLI = fileURLToPath(new URL('dist/cli/main.js', packageRoot()))
 
 export interface Ended {
   /** Null when a signal ended it. */

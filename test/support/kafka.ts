@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { packageRoot } from '../../cli/package-root.ts'
 
 /** Pinned in test/kafka/pom.xml too. */
 export const KAFKA_VERSION = '4.1.2'
@@ -54,7 +55,7 @@ function checkedLibs(libs: string, whose: string): string {
 
 function download(libs: string): void {
   const part = `${libs}.${process.pid}`
-  const pom = fileURLToPath(new URL('../kafka/pom.xml', import.meta.url))
+  const pom = fileURLToPath(new URL('test/kafka/pom.xml', packageRoot()))
   mkdirSync(part, { recursive: true })
   try {
     console.warn(`fetching Apache Kafka ${KAFKA_VERSION} with Maven, once`)
