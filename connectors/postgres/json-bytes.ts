@@ -1,16 +1,21 @@
 import { KtsError } from '../../runtime/api/index.ts'
 
-/** Text that is written again and again, to be copied four bytes at a time. */
+/**
+ * JSON text that is written again and again, to be copied eight bytes at a time, as floating-point numbers. None is a NaN,
+ * whose bits might not come through: that takes a byte from 0xF0 on, and JSON text as it is written here has none.
+ */
 export class Piece {
   /** In bytes. */
   readonly length: number
-  readonly words: Int32Array
+  readonly words: Float64Array
 
-  constructor(text: string) {
-    this.length = Buffer.byteLength(text)
-    const padded = Buffer.alloc((this.length + 3) & ~3)
-    padded.write(text)
-    this.words = Int32Array.from({ length: padded.length / 4 }, (_, i) => padded.readInt32LE(i * 4))
+  constructor(json: string) {
+    this.length = Buffer.byteLength(json)
+    const padded = Buffer.alloc((this.length + 7) & ~7)
+    padded.write(json)
+    if (padded.some(byte => byte >= FOUR_BYTES))
+      throw new RangeError(`expected what is past U+FFFF as escapes, got ${json}`)
+    this.words = Float64Array.from({ length: padded.length / 8 }, (_, i) => padded.readDoubleLE(i * 8))
   }
 }
 
@@ -48,12 +53,12 @@ export class JsonBytes {
 
   /** Punctuation and names made before. */
   piece({ length, words }: Piece): void {
-    this.reserve(length + 3)
+    this.reserve(length + 7)
     const view = this.#view
     let to = this.length
     for (let i = 0; i < words.length; i++) {
-      view.setInt32(to, words[i]!, true)
-      to += 4
+      view.setFloat64(to, words[i]!, true)
+      to += 8
     }
     this.length += length
   }
@@ -236,6 +241,24 @@ export function writeDigits(into: Buffer, at: number, width: number, value: numb
     const tenth = (low / 10) | 0
     into[--to] = ZERO + low - tenth * 10
     low = tenth
+  }
+}
+
+/** Puts `value` where `before` stands: both integers of 0 to 2^53 of the same width, whose last digits mostly differ. */
+export function changeDigits(into: Buffer, at: number, width: number, value: number, before: number): void {
+  const high = Math.floor(value / 1e8)
+  if (high !== Math.floor(before / 1e8)) {
+    writeDigits(into, at, width, value)
+    return
+  }
+  let to = at + width
+  let low = (value - high * 1e8) | 0
+  let lowBefore = (before - high * 1e8) | 0
+  while (low !== lowBefore) {
+    const tenth = (low / 10) | 0
+    into[--to] = ZERO + low - tenth * 10
+    low = tenth
+    lowBefore = (lowBefore / 10) | 0
   }
 }
 

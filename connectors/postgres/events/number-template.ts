@@ -1,4 +1,4 @@
-import { hasDigits, writeDigits } from '../json-bytes.ts'
+import { changeDigits, hasDigits } from '../json-bytes.ts'
 
 /**
  * JSON text with numbers in it that is used over and over: a number is overwritten where it stands as long as it does
@@ -32,7 +32,8 @@ export class NumberTemplate {
     if (before === value || (value === undefined && Number.isNaN(before))) return
     this.#values[slot] = value ?? Number.NaN
     const width = this.#widths[slot]!
-    if (value !== undefined && hasDigits(value, width)) writeDigits(this.#bytes, this.#at[slot]!, width, value)
+    if (value !== undefined && before >= 0 && hasDigits(value, width))
+      changeDigits(this.#bytes, this.#at[slot]!, width, value, before)
     else this.#make()
   }
 

@@ -10,6 +10,10 @@ test('is the text with its numbers, whatever they were before', () => {
     fc.constant(undefined),
     fc.constantFrom(0, -0, 1, -1, 2 ** 31, 2 ** 53 - 1, -(2 ** 53) + 1, ...edges),
     fc.maxSafeNat(),
+    // Neighbours: of most only the last digits are written.
+    fc
+      .tuple(fc.constantFrom(99_999_990, 1e8, 23_000_000_000, 2 ** 53 - 1000), fc.nat(999))
+      .map(([from, by]) => from + by),
   )
   const sets = fc.array(fc.tuple(fc.nat(2), value), { maxLength: 40 })
   fc.assert(
