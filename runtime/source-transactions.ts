@@ -13,7 +13,7 @@ import { type BadRecords, type Drained, originalAt } from './bad-records.ts'
 import type { ConnectorCounters } from './counters.ts'
 import { type Cut, cutAtBoundaries, type TransactionBoundary } from './transaction-boundary.ts'
 
-/** `poll`: while a source has more at hand, commits wait until this part of the buffer is full, or so long. */
+/** `poll`: while a source has more at hand, commits wait until this part of the buffer is full, or so long after the last. */
 const LOT_PART = 1 / 2
 const LOT_MS = 60
 
@@ -81,7 +81,7 @@ export class SourceTransactions {
   #open: OpenTransaction | undefined
   #isWorking = false
   #working: Promise<void> = Promise.resolve()
-  /** The newest batch said so. */
+  /** The newest batch said so, and the source may resume behind it. */
   #more = false
   #waiting = false
   #failure: { readonly error: unknown } | undefined
@@ -110,7 +110,7 @@ export class SourceTransactions {
   add(gathered: Gathered): void {
     this.#gathered.push(gathered)
     this.#held += gathered.held
-    this.#more = gathered.more === true
+    this.#more = gathered.more === true && gathered.checkpoints.length > 0
     this.#work()
   }
 
@@ -165,10 +165,13 @@ export class SourceTransactions {
     try {
       for (;;) {
         const lot = this.#gathered
-        this.#gathered = []
-        if (lot.length > 0) for (const cut of cutAtBoundaries(lot, boundary, this.#isDue())) await this.#take(cut)
-        else if (this.#open !== undefined && this.#mayCommit(this.#open)) await this.#commit(this.#open)
-        else break
+        // Before a batch joins it behind which it may not end, for who knows how long.
+        const isLast = lot[0] === undefined || lot[0].checkpoints.length === 0
+        if (isLast && this.#open !== undefined && this.#mayCommit(this.#open)) await this.#commit(this.#open)
+        else if (lot.length > 0) {
+          this.#gathered = []
+          for (const cut of cutAtBoundaries(lot, boundary, this.#isDue())) await this.#take(cut)
+        } else break
       }
     } catch (error) {
       this.#failure = { error }

@@ -212,7 +212,6 @@ export class CopyStream {
 
   /** Nobody reads the last lump any more. */
   #release(): void {
-    this.#alarm.cancel()
     buffers.give(this.#buffer)
     this.#buffer = NOTHING
     this.#from = 0
@@ -233,6 +232,7 @@ export class CopyStream {
 
   #end(error: KtsError | undefined): void {
     this.#outcome = { error }
+    this.#alarm.cancel()
     if (!this.#over) this.#giveBack(NOTHING)
     this.#wake?.()
   }

@@ -73,10 +73,9 @@ export class InitialPhase {
     this.#finished = (await this.#snapshot.read(this.#rows, signal)) === 'finished'
     if (this.#finished && !this.#streams && this.rewritten.length > 0) throw rewrittenTables(this.rewritten)
     const tables = this.#snapshot.checkpoints()
-    const more = this.#batch.full
     const parts = this.#batch.take()
     if (tables === undefined) return parts.length === 0 ? 'idle' : { parts, checkpoints: [] }
-    return parts.length === 0 && tables.length === 0 ? 'idle' : { parts, checkpoints: tables, more }
+    return parts.length === 0 && tables.length === 0 ? 'idle' : { parts, checkpoints: tables }
   }
 
   close(): Promise<void> {

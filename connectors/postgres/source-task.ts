@@ -28,7 +28,7 @@ import { columnCodec } from './types/index.ts'
 import { VERSION } from './version.ts'
 
 /** Polls whose memory is waited for: of a long transaction the others are left to the collector. */
-const GIVEN_MAX = 32
+const GIVEN_MAX = 64
 /** How often it is looked whether the place is durable where the stream begins. */
 const LOOK_MS = 10
 

@@ -256,7 +256,7 @@ export const SOURCE_OPTIONS = defineOptions({
     type: 'enum',
     values: ['poll', 'interval', 'connector'],
     default: 'poll',
-    doc: 'Where transactions end. `poll`: as soon as the one before is committed, with all that was read meanwhile, a poll never split; while a backlog of a database is read, once half of `source.buffer.bytes` is full or 60 ms have passed. `interval`: every `transaction.boundary.interval.ms`, sooner when `source.buffer.bytes` are full. `connector`: where the connector says, if it can.',
+    doc: 'Where transactions end. `poll`: as soon as the one before is committed, with all that was read meanwhile, a poll never split; while a backlog of a database is read, once half of `source.buffer.bytes` is full, or 60 ms after the last commit. `interval`: every `transaction.boundary.interval.ms`, sooner when `source.buffer.bytes` are full. `connector`: where the connector says, if it can.',
   },
   'transaction.boundary.interval.ms': {
     type: 'duration',

@@ -56,6 +56,11 @@ async function run(script: readonly ScriptedPoll[], common: Partial<SourceConfig
   return { broker, values, events: events.slice(2), counters, committed: source.committed }
 }
 
+/** Enough of them for everything that waits for no clock. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 50; i++) await new Promise(resolve => setImmediate(resolve))
+}
+
 const CONNECTOR = { 'transaction.boundary': 'connector' } as const
 
 test('records of a transaction that the connector aborts are gone, their positions stand, and they are counted', async () => {
@@ -108,9 +113,6 @@ test('an interval commits when it is over although nothing more is polled', asyn
   const common = { 'transaction.boundary': 'interval', 'transaction.boundary.interval.ms': 5000 } as const
   const environment = { broker, clock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
   const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, common)], []), environment)
-  const turns = async () => {
-    for (let i = 0; i < 50; i++) await new Promise(resolve => setImmediate(resolve))
-  }
   await turns()
   clock.advance(4999)
   await turns()
@@ -138,17 +140,14 @@ test('an interval whose timer rings too soon, as those of Node may, commits all 
     for (let ms = 0; ms < 5010; ms++) await clock.advance(1)
     expect(valuesOf(await readAll(broker, 't', 0))).toEqual(values)
     goes[i]!()
-    for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+    await turns()
   }
   await worker.finished
 })
 
 test('while a source has more at hand its polls are committed in lots, the first one and the last one at once', async () => {
-  const turn = async () => {
-    for (let i = 0; i < 50; i++) await new Promise(resolve => setImmediate(resolve))
-  }
   const script = Array.from({ length: 20 }, (_, i) => ({ values: [String(i)], more: i < 19 }))
-  const source = scriptedSource('t', script, turn)
+  const source = scriptedSource('t', script, turns)
   // The clock stands still: nothing is committed because time passes.
   const broker = new MemoryBroker({ clock: new ManualClock() })
   const told: number[][] = []
@@ -171,9 +170,10 @@ test('while a source has more at hand its polls are committed in lots, the first
 })
 
 test('a lot is committed when half of the buffer is full, and when it has waited', async () => {
-  const large = Array.from({ length: 12 }, () => ({ values: ['x'.repeat(100_000)], more: true }))
+  // 4 MB through a buffer of one: whole buffers would be six commits at the most.
+  const large = Array.from({ length: 40 }, () => ({ values: ['x'.repeat(100_000)], more: true }))
   const { events } = await run([...large, { values: ['z'] }], {}, new ManualClock())
-  expect(events.filter(e => e === 'commit').length).toBeGreaterThan(1)
+  expect(events.filter(e => e === 'commit').length).toBeGreaterThan(6)
 
   const clock = new ManualClock()
   const broker = new MemoryBroker({ clock })
@@ -184,9 +184,29 @@ test('a lot is committed when half of the buffer is full, and when it has waited
   const environment = { broker, clock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
   const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, {})], []), environment)
   await clock.advance(0)
-  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  await turns()
   await clock.advance(1000)
-  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  await turns()
+  expect(valuesOf(await readAll(broker, 't', 0))).toEqual(['a', 'b'])
+  expect(source.committed).toEqual([1, 2])
+  go()
+  await worker.finished
+})
+
+test.each([
+  ['one by one', turns],
+  ['while a commit runs', () => undefined],
+])('a lot is not held back by an upstream transaction that begins behind it, polled %s', async (_, between) => {
+  const clock = new ManualClock()
+  const broker = new MemoryBroker({ clock })
+  let go = () => {}
+  const quiet = new Promise<void>(resolve => (go = resolve))
+  const inside = { values: ['c'], inside: true }
+  const script = [{ values: ['a'] }, { values: ['b'], more: true }, inside, inside]
+  const source = scriptedSource('t', script, poll => (poll === 4 ? quiet : between()))
+  const environment = { broker, clock, random: new SeededRandom(1), files: nodeFiles, log: silentLogger }
+  const worker = await Worker.start(workerConfig([sourceConfig(source.connector, {}, {})], []), environment)
+  for (let i = 0; i < 6; i++) await turns()
   expect(valuesOf(await readAll(broker, 't', 0))).toEqual(['a', 'b'])
   expect(source.committed).toEqual([1, 2])
   go()

@@ -7,7 +7,7 @@ import {
 } from '../../../runtime/api/index.ts'
 import { JsonBytes } from '../json-bytes.ts'
 
-// A batch is about a megabyte; room for the change that goes past it. Several small ones share a buffer.
+// A batch is about a megabyte, of the stream half of it; room for the change that goes past it. Several small ones share a buffer.
 const BUFFER_BYTES = 3 << 19
 // As many as a source may have under way (source.buffer.bytes, and as much in a commit): memory that is not used again is
 // paid for in collections.

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ManualClock } from '../../../base/index.ts'
+import { type Clock, ManualClock, SeededRandom } from '../../../base/index.ts'
 import { Alarm } from '../../../connectors/postgres/alarm.ts'
 
 function alarm() {
@@ -50,4 +50,36 @@ test('needs a timer only once in a while, however often it is set', async () => 
   expect(timers).toBeLessThan(15)
   await clock.advance(99)
   expect(rung).toEqual([1099])
+})
+
+test('rings when a timer for each time would, also where timers ring too soon', async () => {
+  const random = new SeededRandom(5)
+  const upTo = (n: number) => Math.floor(random.next() * n)
+  for (let round = 0; round < 200; round++) {
+    const manual = new ManualClock()
+    const early = round % 2
+    const clock: Clock = {
+      now: () => manual.now(),
+      monotonic: () => manual.monotonic(),
+      timer: (ms, wake) => manual.timer(ms > 2 ? ms - early : ms, wake),
+    }
+    const rung: number[] = []
+    const expected: number[] = []
+    const it = new Alarm(clock, () => rung.push(manual.monotonic()))
+    let timer: { cancel(): void } | undefined
+    for (let i = 0; i < 50; i++) {
+      const what = upTo(8)
+      if (what < 4) {
+        const ms = upTo(30)
+        timer?.cancel()
+        timer = manual.timer(ms, () => expected.push(manual.monotonic()))
+        it.set(ms)
+      } else if (what === 4) {
+        timer?.cancel()
+        it.silence()
+      } else await manual.advance(upTo(25))
+    }
+    await manual.advance(100)
+    expect(rung).toEqual(expected)
+  }
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { randomInt, SeededRandom, systemClock } from '../../../base/index.ts'
+import { type Clock, randomInt, SeededRandom, systemClock } from '../../../base/index.ts'
 import { closeClient } from '../../../connectors/postgres/connection.ts'
 import { CopyStream } from '../../../connectors/postgres/copy-stream.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts'
@@ -97,4 +97,46 @@ describe.each([
     expect(most).toBeLessThanOrEqual(128 << 10)
     await closeClient(client, systemClock)
   })
+})
+
+/** The system's clock, with the timers that were set and neither rang nor were cancelled. */
+function watchedClock() {
+  const timers = new Set<number>()
+  let number = 0
+  const clock: Clock = {
+    ...systemClock,
+    timer(ms, wake) {
+      const id = ++number
+      timers.add(id)
+      const timer = systemClock.timer(ms, () => {
+        timers.delete(id)
+        wake()
+      })
+      return {
+        cancel: () => {
+          timers.delete(id)
+          timer.cancel()
+        },
+      }
+    },
+  }
+  return { clock, timers }
+}
+
+it.each([
+  ['ends', "SELECT repeat('x', 20000), pg_sleep(0.02) FROM generate_series(1, 5)", false],
+  ['fails', 'SELECT 1 / (i - 4), pg_sleep(0.02) FROM generate_series(1, 5) i', false],
+  ['is given up', "SELECT repeat('x', 20000), pg_sleep(0.02) FROM generate_series(1, 50)", true],
+])('a COPY that %s leaves no timer behind, which would keep the process', async (_, sql, givesUp) => {
+  const client = await connectionsTo(server, 'postgres', {}).regular()
+  const { clock, timers } = watchedClock()
+  const stream = await CopyStream.begin(client, `COPY (${sql}) TO STDOUT`, { clock, both: false })
+  try {
+    while ((await stream.next(1000)) !== undefined && !givesUp);
+  } catch (error) {
+    expect(String(error)).toContain('division by zero')
+  }
+  await stream.close()
+  expect([...timers]).toEqual([])
+  await closeClient(client, systemClock)
 })

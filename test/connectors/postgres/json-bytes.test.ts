@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { JsonBytes } from '../../../connectors/postgres/json-bytes.ts'
+import {
+  changeDigits,
+  digitsOf,
+  hasDigits,
+  JsonBytes,
+  Piece,
+  writeDigits,
+} from '../../../connectors/postgres/json-bytes.ts'
 import { stringText } from '../../../runtime/api/index.ts'
 
 const written = (write: (json: JsonBytes) => void) => {
@@ -76,4 +83,36 @@ test('an integer is its digits, up to 2^53 in size', () => {
       expect(written(json => json.integer(value))).toBe(String(value))
     }
   }
+})
+
+test('pieces are the text that they were made of, whatever it is and wherever it ends', () => {
+  const all = Array.from({ length: 0x10000 }, (_, i) => (i >= 0xd800 && i < 0xe000 ? '' : String.fromCharCode(i)))
+  for (let shift = 0; shift < 8; shift++) {
+    const text = stringText(`${'a'.repeat(shift)}${all.join('')}\u007f\u{1f600}${'\u007f'.repeat(9)}`)
+    expect(
+      written(json => {
+        json.piece(new Piece(text))
+        json.piece(new Piece('!'))
+      }),
+    ).toBe(`${text}!`)
+  }
+})
+
+test('a number that is put over another one of its width is the number', () => {
+  const edges = Array.from({ length: 16 }, (_, e) => [-1, 0, 1].map(by => Math.max(0, 10 ** e + by))).flat()
+  const number = fc.oneof(fc.constantFrom(...edges, 2 ** 53 - 1), fc.maxSafeNat())
+  const into = Buffer.alloc(20)
+  fc.assert(
+    fc.property(number, fc.oneof(number, fc.integer({ min: -2000, max: 2000 })), (before, by) => {
+      const value = Math.abs(by) <= 2000 ? before + by : by
+      const width = digitsOf(before)
+      expect(String(before)).toHaveLength(width)
+      expect(hasDigits(value, width)).toBe(value >= 0 && String(value).length === width)
+      if (!hasDigits(value, width)) return
+      writeDigits(into, 0, width, before)
+      changeDigits(into, 0, width, value, before)
+      expect(into.toString('latin1', 0, width)).toBe(String(value))
+    }),
+    { seed: 11, numRuns: 5000 },
+  )
 })
